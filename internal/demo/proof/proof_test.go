@@ -1,0 +1,245 @@
+package proof
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sparecloud/spare/internal/apiv1"
+	"github.com/sparecloud/spare/internal/demo/load"
+	"github.com/sparecloud/spare/internal/demo/shop"
+)
+
+var begin = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
+func at(ms int) time.Time { return begin.Add(time.Duration(ms) * time.Millisecond) }
+
+// Faults of the good evidence, in ms: cloud-a is dead from 6000 to 10000,
+// cloud-b frozen from 16000 to 20000, control dead from 26000 on.
+func goodFaults() []Fault {
+	return []Fault{
+		{Kind: Kill, Site: "cloud-a", At: at(6000), Sure: at(6001), Until: at(10000), Proof: Proof{
+			PID: 100, Signal: 9, ServedBefore: []uint64{10, 20}, CounterAfter: Refused, ConnectAfter: Refused}},
+		{Kind: Stop, Site: "cloud-b", At: at(16000), Sure: at(16001), Until: at(20000), Proof: Proof{
+			PID: 200, States: "TT", ServedBefore: []uint64{10, 20}, CounterAfter: NoAnswer, ConnectAfter: NoAnswer}},
+		{Kind: KillControl, At: at(26000), Sure: at(26001), Until: at(28000), Proof: Proof{
+			PID: 300, Gone: true, Successor: 301, StatusAt: at(26500)}},
+	}
+}
+
+// good is the evidence of a demo in which all went well: 100 requests a second
+// for 30 s, each of 5 ms, every fifth an order.
+func good() Evidence {
+	e := Evidence{Seed: 1, Began: begin, Ended: at(31000), LoadBegan: begin, LoadEnded: at(30000), Rate: 100, RTO: time.Second,
+		Faults: goodFaults(), Logs: map[string][]shop.Record{}, Lookups: map[string]Finding{}}
+	for n := range 3000 {
+		r := load.Entry{N: n, Due: at(10 * n), Kind: load.KindPage, Status: 200, MS: 5, BodyOK: true, Outcome: load.OK, Cloud: serving(10 * n)}
+		if n%5 == 0 {
+			r.Kind, r.ID, r.Item, r.Qty, r.Status = load.KindOrder, fmt.Sprintf("o%d", n), 1, 2, 201
+			o := shop.Order{ID: r.ID, Item: 1, Qty: 2}
+			e.Logs[r.Cloud] = append(e.Logs[r.Cloud], shop.Record{Order: o, Via: shop.ViaFront})
+			e.Logs["cloud-c"] = append(e.Logs["cloud-c"], shop.Record{Order: o, Via: shop.ViaPeer})
+			e.Lookups[r.ID] = Found
+		}
+		e.Entries = append(e.Entries, r)
+	}
+	cause := []apiv1.Cause{{Kind: "site_down"}}
+	e.Incidents = []apiv1.Incident{
+		{ID: "i2", Site: "cloud-b", Opened: at(16100), Closed: at(21000), Causes: cause},
+		{ID: "i1", Site: "cloud-a", Opened: at(6100), Closed: at(11000), Causes: cause},
+	}
+	return e
+}
+
+func serving(ms int) string {
+	if ms >= 6000 && ms < 16000 {
+		return "cloud-b"
+	}
+	return "cloud-a"
+}
+
+func TestGoodEvidencePasses(t *testing.T) {
+	r := Judge(good())
+	if !r.OK {
+		t.Fatalf("broken: %q", r.Broken)
+	}
+	want := Orders{Acknowledged: 600, Found: 600}
+	if d := cmp.Diff(want, r.Orders); d != "" {
+		t.Error(d)
+	}
+	if r.Faults[0].Proof.Incident != "i1" || r.Faults[1].Proof.Incident != "i2" || r.Incidents[0].ID != "i1" {
+		t.Errorf("incidents %+v, faults %+v", r.Incidents, r.Faults)
+	}
+}
+
+// Each proof and each promise, taken away alone, must be missed.
+func TestEveryMissingProofIsMissed(t *testing.T) {
+	kill, stop, control := 0, 1, 2
+	fault := func(i int, f func(*Fault)) func(*Evidence) { return func(e *Evidence) { f(&e.Faults[i]) } }
+	entries := func(from, to int, f func(*load.Entry)) func(*Evidence) {
+		return func(e *Evidence) {
+			for i := range e.Entries {
+				if ms := int(e.Entries[i].Due.Sub(begin).Milliseconds()); ms >= from && ms < to {
+					f(&e.Entries[i])
+				}
+			}
+		}
+	}
+	answeredBy := func(cloud string) func(*load.Entry) { return func(r *load.Entry) { r.Cloud = cloud } }
+	for _, c := range []struct {
+		name   string
+		spoil  func(*Evidence)
+		reason string
+	}{
+		{"nothing was killed", func(e *Evidence) { e.Faults = e.Faults[1:] }, "kill: it never happened"},
+		{"nothing was frozen", func(e *Evidence) { e.Faults = slices.Delete(e.Faults, 1, 2) }, "stop: it never happened"},
+		{"control was left alone", func(e *Evidence) { e.Faults = e.Faults[:2] }, "kill_control: it never happened"},
+
+		{"it ended by itself", fault(kill, func(f *Fault) { f.Proof.Signal = 0 }), "killed by signal 9"},
+		{"it was asked to end", fault(kill, func(f *Fault) { f.Proof.Signal = 15 }), "killed by signal 9"},
+		{"the dead still count", fault(kill, func(f *Fault) { f.Proof.CounterAfter = Answered }), "should be gone: answered"},
+		{"nobody asked the dead to count", fault(kill, func(f *Fault) { f.Proof.CounterAfter = "" }), "should be gone: nobody asked"},
+		{"the dead still answer", fault(kill, func(f *Fault) { f.Proof.ConnectAfter = Answered }), "should be refused: answered"},
+		{"the dead hang", fault(kill, func(f *Fault) { f.Proof.ConnectAfter = NoAnswer }), "should be refused: no answer"},
+
+		{"it runs on", fault(stop, func(f *Fault) { f.Proof.States = "RR" }), "as stopped throughout"},
+		{"it was frozen for a moment", fault(stop, func(f *Fault) { f.Proof.States = "TS" }), "as stopped throughout"},
+		{"nobody looked at its end", fault(stop, func(f *Fault) { f.Proof.States = "T" }), "as stopped throughout"},
+		{"the frozen count", fault(stop, func(f *Fault) { f.Proof.CounterAfter = Answered }), "should not answer: answered"},
+		{"the frozen answer", fault(stop, func(f *Fault) { f.Proof.ConnectAfter = Answered }), "should hang: answered"},
+		{"it died instead", fault(stop, func(f *Fault) { f.Proof.ConnectAfter = Refused }), "should hang: refused"},
+
+		{"it never served", fault(kill, func(f *Fault) { f.Proof.ServedBefore = []uint64{0, 0} }), "did not grow"},
+		{"its counter was not read", fault(stop, func(f *Fault) { f.Proof.ServedBefore = nil }), "did not grow"},
+		{"no time is known", fault(kill, func(f *Fault) { f.Sure = time.Time{} }), "from when to when"},
+		{"no traffic on it before", entries(5000, 6000, answeredBy("cloud-c")), "kill cloud-a: it answered only 0 of"},
+		{"a spare was broken", entries(15000, 16000, answeredBy("cloud-a")), "stop cloud-b: it answered only 0 of"},
+		{"it goes on answering", entries(6010, 9000, answeredBy("cloud-a")), "sent after the fault"},
+		{"it answers once", entries(9000, 9010, answeredBy("cloud-a")), "kill cloud-a: it answered 1 requests that were sent after"},
+		{"it goes on answering, frozen", entries(16010, 17000, answeredBy("cloud-b")), "sent after the fault"},
+		{"nobody takes over", entries(6000, 10000, func(r *load.Entry) { r.Outcome, r.Cloud = load.Failed, "" }), "others answered only 0 of"},
+
+		{"no incident", func(e *Evidence) { e.Incidents = e.Incidents[:1] }, "kill cloud-a: Spare opened no incident"},
+		{"an incident of before", func(e *Evidence) { e.Incidents[1].Opened = at(5000) }, "kill cloud-a: Spare opened no incident"},
+		{"an incident of after", func(e *Evidence) { e.Incidents[1].Opened = at(10001) }, "kill cloud-a: Spare opened no incident"},
+		{"an incident elsewhere", func(e *Evidence) { e.Incidents[0].Site = "cloud-c" }, "stop cloud-b: Spare opened no incident"},
+		{"an incident left open", func(e *Evidence) { e.Incidents[0].Closed = time.Time{} }, "i2 (cloud-b) is not closed"},
+		{"an incident without cause", func(e *Evidence) { e.Incidents[0].Causes = nil }, "names no cause"},
+
+		{"control lives", fault(control, func(f *Fault) { f.Proof.Gone = false }), "300 is not gone"},
+		{"control was not found", fault(control, func(f *Fault) { f.Proof.PID = 0 }), "is not gone"},
+		{"control stays away", fault(control, func(f *Fault) { f.Proof.Successor = 0 }), "no other process"},
+		{"control is the same", fault(control, func(f *Fault) { f.Proof.Successor = 300 }), "no other process"},
+		{"control shows old state", fault(control, func(f *Fault) { f.Proof.StatusAt = at(25000) }), "never showed"},
+		{"control died in the quiet", func(e *Evidence) {
+			e.Entries = slices.DeleteFunc(e.Entries, func(r load.Entry) bool { return r.Due.After(at(26000)) })
+		}, "no traffic around it"},
+
+		{"one request failed", entries(3000, 3010, func(r *load.Entry) { r.Outcome = load.Failed }), "1 requests failed"},
+		{"an outcome nobody knows", entries(3000, 3010, func(r *load.Entry) { r.Outcome = "" }), "1 requests failed"},
+		{"nothing was sent", func(e *Evidence) { e.Entries = nil }, "only 0 requests"},
+		{"half was sent", func(e *Evidence) { e.Entries = e.Entries[:1500] }, "only 1500 requests"},
+		{"no time for load", func(e *Evidence) { e.LoadEnded = e.LoadBegan }, "requests were sent, of 0"},
+		{"slow to switch", entries(6010, 7500, func(r *load.Entry) { r.MS = 300 }), "the objective is 1000"},
+
+		{"no orders", entries(0, 30000, func(r *load.Entry) { r.Kind = load.KindPage }), "no order was acknowledged"},
+		{"an order at one cloud", func(e *Evidence) { e.Logs["cloud-c"] = e.Logs["cloud-c"][1:] }, "order o0 is on disk at 1 clouds"},
+		{"an order at none", func(e *Evidence) { e.Logs = nil }, "600 acknowledged orders are missing"},
+		{"another order", func(e *Evidence) { e.Logs["cloud-c"][0].Qty = 9 }, "order o0 is on disk at 1 clouds"},
+		{"twice at one cloud", func(e *Evidence) {
+			e.Logs["cloud-a"] = append(e.Logs["cloud-a"], e.Logs["cloud-a"][0])
+			e.Logs["cloud-c"] = e.Logs["cloud-c"][1:]
+		}, "order o0 is on disk at 1 clouds"},
+		{"an order that Spare cannot show", func(e *Evidence) { e.Lookups["o0"] = Absent }, "Spare says: absent"},
+		{"an order that was not asked for", func(e *Evidence) { delete(e.Lookups, "o0") }, "Spare says: not known"},
+		{"a POST arrived twice", func(e *Evidence) { e.Logs["cloud-b"] = append(e.Logs["cloud-b"], e.Logs["cloud-a"][0]) }, "1 times too often"},
+		{"an unknown effect that stays unknown", func(e *Evidence) {
+			e.Entries[0].Outcome = load.MaybeApplied
+			delete(e.Lookups, "o0")
+		}, "1 orders of unknown effect"},
+
+		{"a step was not done", func(e *Evidence) { e.Interrupted = []string{"the disk is full"} }, "the disk is full"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := good()
+			c.spoil(&e)
+			r := Judge(e)
+			if r.OK {
+				t.Fatal("passed")
+			}
+			if !slices.ContainsFunc(r.Broken, func(s string) bool { return strings.Contains(s, c.reason) }) {
+				t.Errorf("broken: %q; want %q", r.Broken, c.reason)
+			}
+		})
+	}
+}
+
+func TestUnknownEffectIsReconciledAndNoPromise(t *testing.T) {
+	e := good()
+	e.Entries[0].Outcome, e.Entries[5].Outcome = load.MaybeApplied, load.MaybeApplied
+	e.Lookups["o5"] = Absent
+	r := Judge(e)
+	if !r.OK {
+		t.Fatalf("broken: %q", r.Broken)
+	}
+	want := Orders{Acknowledged: 598, Found: 598, MaybeAppliedFound: 1}
+	if d := cmp.Diff(want, r.Orders); d != "" || r.Requests.MaybeApplied != 2 {
+		t.Errorf("%s, requests %+v", d, r.Requests)
+	}
+}
+
+func TestSwitchEndsWithTheLastDisturbedRequest(t *testing.T) {
+	f := goodFaults()[0]
+	for _, c := range []struct {
+		name  string
+		spoil func(ms int, r *load.Entry)
+		want  float64
+		ok    bool
+	}{
+		{"nobody felt it", func(int, *load.Entry) {}, 15, true}, // the first answer of another cloud
+		{"slow for a while", func(ms int, r *load.Entry) {
+			if ms >= 6000 && ms < 6300 {
+				r.MS = 200
+			}
+		}, 490, true},
+		{"under way at the fault", func(ms int, r *load.Entry) {
+			if ms == 5990 {
+				r.MS, r.Cloud = 250, "cloud-b"
+			}
+		}, 240, true},
+		{"an unrelated stall later", func(ms int, r *load.Entry) {
+			if ms == 8000 {
+				r.MS = 200
+			}
+		}, 15, true},
+		{"a failure and then calm", func(ms int, r *load.Entry) {
+			if ms == 6100 {
+				r.Outcome = load.Failed
+			}
+		}, 105, true},
+		{"nobody ever serves", func(ms int, r *load.Entry) {
+			if ms >= 6000 {
+				r.Outcome = load.Failed
+			}
+		}, 0, false},
+	} {
+		e := good()
+		for i := range e.Entries {
+			c.spoil(int(e.Entries[i].Due.Sub(begin).Milliseconds()), &e.Entries[i])
+		}
+		ms, ok := Switch(e.Entries, f)
+		if ok != c.ok || (ok && ms != c.want) {
+			t.Errorf("%s: %v, %v; want %v, %v", c.name, ms, ok, c.want, c.ok)
+		}
+	}
+}
+
+func TestSwitchOfControlIsZeroWhenNobodyFeltIt(t *testing.T) {
+	if ms, ok := Switch(good().Entries, goodFaults()[2]); ms != 0 || !ok {
+		t.Errorf("%v, %v", ms, ok)
+	}
+}

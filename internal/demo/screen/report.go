@@ -1,0 +1,126 @@
+package screen
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sparecloud/spare/internal/demo/proof"
+)
+
+// labelWidth is the first column of the report.
+const labelWidth = 11
+
+// Report writes the report for people.
+func (s *Screen) Report(w io.Writer, r *proof.Report) error {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		for i, text := range wrap(fmt.Sprintf(format, args...), s.Width-labelWidth-2) {
+			if i > 0 {
+				label = ""
+			}
+			fmt.Fprintf(&b, "%-*s  %s\n", labelWidth, label, text)
+		}
+	}
+	b.WriteString("\n")
+	for _, f := range r.Faults {
+		line(since(r.Began, f.At), "%s", did(f))
+		if ms, ok := r.SwitchMS[f.Kind]; ok {
+			line("", "users could tell for %.0f ms", ms)
+		}
+		line("", "proof: %s", shown(f))
+	}
+	b.WriteString("\n")
+	q, o := r.Requests, r.Orders
+	line("requests", "%s sent, %s failed, %s of unknown effect", group(q.Sent), group(q.Failed), group(q.MaybeApplied))
+	line("times", "median %.1f ms, p99 %.0f ms, longest %.0f ms (longest download %.0f ms)", q.P50MS, q.P99MS, q.LongestMS, q.LongestDownloadMS)
+	line("orders", "%s acknowledged, %s of them found on the disks of two clouds or more and through Spare, %s missing, %s delivered twice",
+		group(o.Acknowledged), group(o.Found), group(o.Missing), group(o.Duplicates))
+	if q.MaybeApplied > 0 {
+		line("", "of unknown effect: %d count, %d do not, %d cannot be told", o.MaybeAppliedFound,
+			q.MaybeApplied-o.MaybeAppliedFound-o.Unreconciled, o.Unreconciled)
+	}
+	for _, in := range r.Incidents {
+		line("incident", "%s at %s, %s, %s", in.ID, in.Site, in.Severity, lasted(in))
+		for _, c := range in.Causes {
+			line("", "cause: %s (%s, %s)", c.Text, c.Kind, c.Certainty)
+		}
+	}
+	b.WriteString("\n")
+	if r.OK {
+		line(s.paint("1;32", "kept")+strings.Repeat(" ", labelWidth-4), "Every promise was kept.")
+	}
+	for _, why := range r.Broken {
+		line(s.paint("1;31", "BROKEN")+strings.Repeat(" ", labelWidth-6), "%s", why)
+	}
+	if r.Dir != "" {
+		line("look at", "%s: spare.yaml, ledger.jsonl (every request), spare.log, and each cloud's orders.log", r.Dir)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func since(began, t time.Time) string { return fmt.Sprintf("%+.1fs", t.Sub(began).Seconds()) }
+
+func did(f proof.Fault) string {
+	switch f.Kind {
+	case proof.Kill:
+		return fmt.Sprintf("%s killed (SIGKILL, pid %d)", f.Site, f.Proof.PID)
+	case proof.Stop:
+		return fmt.Sprintf("%s frozen (SIGSTOP, pid %d)", f.Site, f.Proof.PID)
+	case proof.KillControl:
+		return fmt.Sprintf("Spare's own control process killed (SIGKILL, pid %d)", f.Proof.PID)
+	default:
+		return string(f.Kind)
+	}
+}
+
+// shown says what proves the fault, in the order of who says it.
+func shown(f proof.Fault) string {
+	p := f.Proof
+	traffic := fmt.Sprintf("%d of %d requests on it right before, %d of %d on others right after", p.VictimBefore, p.AllBefore, p.OthersAfter, p.AllAfter)
+	asked := fmt.Sprintf("asked directly: %s; incident %s", p.ConnectAfter, p.Incident)
+	switch f.Kind {
+	case proof.Kill:
+		return fmt.Sprintf("wait status: signal %d; %s; %s", p.Signal, traffic, asked)
+	case proof.Stop:
+		return fmt.Sprintf("process states: %s; %s; %s", p.States, traffic, asked)
+	default:
+		return fmt.Sprintf("process gone, %d in its place, %d requests answered meanwhile", p.Successor, p.OthersAfter)
+	}
+}
+
+func lasted(in proof.Incident) string {
+	if in.Closed.IsZero() {
+		return "still open"
+	}
+	return fmt.Sprintf("open from %s for %.1f s", in.Opened.UTC().Format("15:04:05"), in.Closed.Sub(in.Opened).Seconds())
+}
+
+// group writes a number with commas.
+func group(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// wrap breaks text at spaces into lines of at most width columns. A longer
+// word stands on a line of its own.
+func wrap(text string, width int) []string {
+	width = max(width, 20)
+	var lines []string
+	line := ""
+	for i, word := range strings.SplitAfter(text, " ") {
+		if i > 0 && utf8.RuneCountInString(line)+utf8.RuneCountInString(strings.TrimRight(word, " ")) > width {
+			lines = append(lines, strings.TrimRight(line, " "))
+			line = ""
+		}
+		line += word
+	}
+	return append(lines, strings.TrimRight(line, " "))
+}
