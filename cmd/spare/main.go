@@ -3,9 +3,26 @@
 package main
 
 import (
+	"context"
 	"os"
 
+	"github.com/sparecloud/spare/internal/app"
 	"github.com/sparecloud/spare/internal/cli"
 )
 
-func main() { os.Exit(cli.Main(cli.Options{})) }
+func main() {
+	os.Exit(cli.Main(cli.Options{
+		Run: func(ctx context.Context, o cli.RunOptions) error { return app.Run(ctx, options(o)) },
+		Process: func(ctx context.Context, role string, o cli.RunOptions) error {
+			return app.Process(ctx, role, options(o))
+		},
+	}))
+}
+
+// options are the command line's, for the processes.
+func options(o cli.RunOptions) app.Options {
+	return app.Options{
+		Config: o.Config, Version: o.Version, Log: o.Log,
+		Args: []string{"--log-level", o.LogLevel, "--log-format", o.LogFormat},
+	}
+}

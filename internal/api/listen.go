@@ -68,6 +68,8 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		s.Log.Warn("api requests cut at stop", "err", err)
 		_ = srv.Close() // what it could say has been said
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return errs.Wrap(errs.Unavailable, err, "serve the API on %s", ln.Addr())
+	}
 	return nil
 }

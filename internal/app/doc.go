@@ -42,6 +42,6 @@
 // exits. A supervisor that finds an address taken waits 12 s for an offer of
 // it, or for its release.
 //
-// Under systemd this needs KillMode=process or mixed: with control-group the
+// Under systemd this needs KillMode=process: with control-group or mixed the
 // data process is killed along with the supervisor.
 package app

@@ -103,7 +103,9 @@ func (e *dummyEdge) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	e.draining.Store(true)
 	err := ln.Close()
-	<-served // the accept loop has ended: no connection comes any more
+	if ended := <-served; !errors.Is(ended, net.ErrClosed) { // no connection comes any more
+		err = errors.Join(err, ended)
+	}
 	for end := time.Now().Add(drainBound); e.sweep() > 0 && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}

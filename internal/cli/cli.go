@@ -110,7 +110,8 @@ func newRoot(o Options) *cobra.Command {
 	group(root,
 		e.runCommand(), e.processCommand(), e.checkCommand(), e.schemaCommand(),
 		e.statusCommand(), e.serviceCommand(), e.incidentCommand(), e.journalCommand(),
-		e.versionCommand(), e.completionCommand(),
+		newDemoCommand(&e.json), newDemoCloudCommand(),
+		e.versionCommand(), e.completionCommand(), newDemoCommand(&e.json), newDemoCloudCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {

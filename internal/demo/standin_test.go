@@ -113,7 +113,7 @@ type standInProxy struct {
 
 func (p *standInProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	limit := 600 * time.Millisecond
+	limit := 400 * time.Millisecond
 	for range p.urls {
 		p.mu.Lock()
 		at := p.at

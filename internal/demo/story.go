@@ -9,6 +9,7 @@ import (
 
 	"github.com/sparecloud/spare/internal/demo/load"
 	"github.com/sparecloud/spare/internal/demo/proof"
+	"github.com/sparecloud/spare/internal/demo/screen"
 	"github.com/sparecloud/spare/internal/demo/shop"
 	"github.com/sparecloud/spare/internal/errs"
 )
@@ -17,6 +18,7 @@ import (
 type pace struct {
 	rate   int           // requests a second
 	conns  int           // connections
+	rto    time.Duration // the objective that spare.yaml declares
 	settle time.Duration // before the first fault
 	watch  time.Duration // during a fault
 	calm   time.Duration // after a fault is over
@@ -29,9 +31,9 @@ func paceOf(o Options) pace {
 	case o.hooks.pace != nil:
 		return *o.hooks.pace
 	case o.Fast:
-		return pace{rate: 250, conns: 50, settle: 3 * time.Second, watch: 3 * time.Second, calm: time.Second, sure: 3 * time.Second, back: 20 * time.Second}
+		return pace{rate: 250, conns: 50, rto: time.Second, settle: 2500 * time.Millisecond, watch: 2500 * time.Millisecond, calm: 500 * time.Millisecond, sure: 3 * time.Second, back: 20 * time.Second}
 	default:
-		return pace{rate: 250, conns: 50, settle: 10 * time.Second, watch: 12 * time.Second, calm: 6 * time.Second, sure: 3 * time.Second, back: 40 * time.Second}
+		return pace{rate: 250, conns: 50, rto: time.Second, settle: 10 * time.Second, watch: 12 * time.Second, calm: 6 * time.Second, sure: 3 * time.Second, back: 40 * time.Second}
 	}
 }
 
@@ -47,7 +49,7 @@ func (s *stage) play(ctx context.Context) (*Report, error) {
 	defer func() { _ = file.Close() }() // the ledger was flushed
 	s.ledger = load.NewLedger(file)
 
-	e := proof.Evidence{Seed: uint64(s.Seed), Began: s.began, Rate: s.pace.rate, RTO: objective, LoadBegan: time.Now()}
+	e := proof.Evidence{Seed: uint64(s.Seed), Began: s.began, Rate: s.pace.rate, RTO: s.pace.rto, LoadBegan: time.Now()}
 	stop := s.customers(ctx)
 	faults, interrupted := s.story(ctx)
 	e.Faults = faults
@@ -126,7 +128,11 @@ func (s *stage) story(ctx context.Context) (faults []proof.Fault, err error) {
 		if kind == proof.KillControl {
 			err = s.killControl(ctx, &f)
 		} else {
-			err = s.breakCloud(ctx, &f)
+			// One after the other: while an incident is open, Spare would take the
+			// next fault of the same service for a part of it.
+			if err = s.closed(ctx); err == nil {
+				err = s.breakCloud(ctx, &f)
+			}
 		}
 		if !f.At.IsZero() {
 			faults = append(faults, f)
@@ -142,7 +148,7 @@ func (s *stage) story(ctx context.Context) (faults []proof.Fault, err error) {
 }
 
 // breakCloud breaks the cloud that serves, watches, repairs it, and waits
-// until Spare has taken it back and closed the incident.
+// until Spare has taken it back.
 func (s *stage) breakCloud(ctx context.Context, f *proof.Fault) error {
 	name := s.ledger.Meter(time.Now()).Cloud
 	i := slices.IndexFunc(s.clouds, func(c *cloud) bool { return c.name == name })
@@ -168,7 +174,7 @@ func (s *stage) breakCloud(ctx context.Context, f *proof.Fault) error {
 		return err
 	}
 	s.screen.Say("Spare has taken %s back as a spare", c.name)
-	return s.closed(ctx)
+	return nil
 }
 
 // watch lets users feel the fault, and says early what they felt.
@@ -181,7 +187,7 @@ func (s *stage) watch(ctx context.Context, f *proof.Fault) error {
 	now.Until = time.Now()
 	m := s.ledger.Meter(now.Until)
 	if ms, ok := proof.Switch(s.ledger.Entries(), now); ok {
-		s.screen.Say("users could tell for %.0f ms; %s serves; %d requests failed so far", ms, m.Cloud, m.Failed)
+		s.screen.Say("%s; %s serves; %d requests failed so far", screen.Felt(ms), m.Cloud, m.Failed)
 	} else {
 		s.screen.Fault("nobody serves: %d requests failed so far", m.Failed)
 	}

@@ -19,9 +19,10 @@ import (
 // Bounds of a body under way.
 const (
 	resumesMost  = 3
-	bodyPatience = time.Second      // waited for less than bodyProgress: another origin is tried
-	bodyProgress = 64 << 10         // bytes
-	bodyIdle     = 60 * time.Second // without a byte, when nothing else can be done
+	bodyPatience = time.Second           // waited for less than bodyProgress: another origin is tried
+	bodyGlance   = 50 * time.Millisecond // how often it is looked whether the origin was ejected
+	bodyProgress = 64 << 10              // bytes
+	bodyIdle     = 60 * time.Second      // without a byte, when nothing else can be done
 )
 
 // relay reads an answer's body. When the origin dies or all but stops within
@@ -106,7 +107,7 @@ func (r *relay) Read(p []byte) (int, error) {
 		if err == io.EOF && r.complete() {
 			return 0, io.EOF
 		}
-		if err == nil {
+		if err == nil || r.patient(err) {
 			continue
 		}
 		if stop := r.lost(err); stop != nil {
@@ -118,13 +119,28 @@ func (r *relay) Read(p []byte) (int, error) {
 func (r *relay) readOnce(p []byte) (int, error) {
 	begin := time.Now()
 	patience := bodyIdle
-	if r.resumable && r.tries < resumesMost && r.elsewhere() {
+	if r.movable() {
 		patience = max(bodyPatience-r.waited, time.Millisecond)
+		if r.out.resp.Length >= 0 { // reading on after a deadline is possible
+			patience = min(patience, bodyGlance)
+		}
 	}
 	r.out.resp.SetReadDeadline(begin.Add(patience))
 	n, err := r.out.body().Read(p)
 	r.waited += time.Since(begin)
 	return n, err
+}
+
+// movable reports whether the rest could come from elsewhere.
+func (r *relay) movable() bool {
+	return r.resumable && r.tries < resumesMost && r.elsewhere()
+}
+
+// patient reports whether a read that met its deadline is to be repeated: the
+// origin has time left, and is still held to be alive.
+func (r *relay) patient(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && r.ctx.Err() == nil && r.movable() &&
+		r.out.resp.Length >= 0 && r.waited < bodyPatience && !r.out.c.o.ejected.Load()
 }
 
 // complete reports whether all that the first answer promised has been given.

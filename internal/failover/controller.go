@@ -151,7 +151,7 @@ func (c *Controller) Result(r health.Result) { c.hand(input{result: r}) }
 // Event hands in something that the data path did. It never blocks, as
 // [Controller.Result].
 func (c *Controller) Event(e health.Event) {
-	if e.Epoch > 0 {
+	if t := c.table.Load(); t == nil || e.Epoch > t.Epoch {
 		c.AtLeast(e.Epoch)
 	}
 	if e.Kind == health.Ejected || e.Kind == health.Readmitted {
@@ -159,9 +159,9 @@ func (c *Controller) Event(e health.Event) {
 	}
 }
 
-// AtLeast says that a data process already runs the epoch. When the table in
-// force is older it is issued again under a higher one, which the data
-// process will take.
+// AtLeast says that a data process runs the epoch from before it was linked.
+// When the table in force is not newer it is issued again under a higher
+// epoch: an equal number may be another table, of a run that had no store.
 func (c *Controller) AtLeast(epoch uint64) {
 	for {
 		have := c.floor.Load()

@@ -224,7 +224,7 @@ func TestDecideKeepsItsPromises(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	sites := []estate.SiteID{"a", "b", "c", "d"}
 	causes := []health.Cause{health.CauseRefused, health.CauseTimeout, health.CauseStatus}
-	for round := range 3000 {
+	for round := range 1000 {
 		changes := []func(*estate.Service){nil, oneSite, balanced, manual}
 		e := service(changes[rnd.IntN(len(changes))], sites[:1+rnd.IntN(len(sites))]...)
 		s := &e.Services[0]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,12 +29,12 @@ func TestWritesMoveAfterConfirmationAndFence(t *testing.T) {
 		if p.From != "a" || p.To != "b" || p.Blocked != "" || p.Due.Sub(began) < 5*time.Second {
 			t.Errorf("pending: %+v", p)
 		}
-		if len(w.asked) != 0 {
+		if len(w.orders()) != 0 {
 			t.Error("the hook ran before the confirmation")
 		}
 		n.want(2*time.Second, "b* up, a down")
-		if len(n.switches) != 1 || !n.switches[0].Hard || n.switches[0].Reason != "a is down: refused" {
-			t.Errorf("switches: %+v", n.switches)
+		if len(n.switched()) != 1 || !n.switched()[0].Hard || n.switched()[0].Reason != "a is down: refused" {
+			t.Errorf("switches: %+v", n.switched())
 		}
 		fences := n.messages(journal.KindFence)
 		if len(fences) != 2 || !strings.Contains(fences[0], "started") || !strings.Contains(fences[1], "shop is fenced at a") {
@@ -41,13 +42,13 @@ func TestWritesMoveAfterConfirmationAndFence(t *testing.T) {
 		}
 		n.wantEntry(journal.KindSwitch, "writes of shop moved from a to b")
 		w.revive("a")
-		n.want(time.Hour, "b* up, a up") // failback is by hand
+		n.want(10*time.Minute, "b* up, a up") // failback is by hand
 		if err := n.c.Failback(context.Background(), "shop", "ann", ""); err != nil {
 			t.Fatal(err)
 		}
 		n.want(2*time.Second, "a* up, b up")
-		if o := w.fenced[1]; o.From != "b" || o.To != "a" || o.Epoch <= w.fenced[0].Epoch {
-			t.Errorf("the way back was fenced by %+v after %+v", o, w.fenced[0])
+		if o := w.obeyed()[1]; o.From != "b" || o.To != "a" || o.Epoch <= w.obeyed()[0].Epoch {
+			t.Errorf("the way back was fenced by %+v after %+v", o, w.obeyed()[0])
 		}
 	})
 }
@@ -56,15 +57,15 @@ func TestAShortOutageMovesNoWrites(t *testing.T) {
 	simulate(t, fencedService(), func(t *testing.T, w *world) {
 		n := w.start("one", nil)
 		n.want(time.Second, "a* up, b up")
-		for range 10 { // together longer than the confirmation
+		for range 3 { // together longer than the confirmation
 			w.kill("a")
 			time.Sleep(3 * time.Second)
 			w.revive("a")
 			time.Sleep(11 * time.Minute)
 		}
 		n.want(0, "a* up, b up")
-		if len(w.asked) != 0 {
-			t.Errorf("the hook ran: %+v", w.asked)
+		if len(w.orders()) != 0 {
+			t.Errorf("the hook ran: %+v", w.orders())
 		}
 	})
 }
@@ -80,8 +81,8 @@ func TestAutomaticFailbackOfWrites(t *testing.T) {
 		w.revive("a")
 		n.want(30*time.Second, "b* up, a up") // the least time between two moves
 		n.want(40*time.Second, "a* up, b up")
-		if len(w.fenced) != 2 {
-			t.Errorf("fenced: %+v", w.fenced)
+		if len(w.obeyed()) != 2 {
+			t.Errorf("fenced: %+v", w.obeyed())
 		}
 	})
 }
@@ -112,13 +113,13 @@ func TestADrainMovesWritesWithoutTheLeastTime(t *testing.T) {
 			}
 			time.Sleep(11 * time.Second)
 			synctest.Wait()
-			if len(w.fenced) != i+1 {
-				t.Fatalf("after %d drains: %+v", i+1, w.fenced)
+			if len(w.obeyed()) != i+1 {
+				t.Fatalf("after %d drains: %+v", i+1, w.obeyed())
 			}
 		}
 		n.want(0, "a* up, b up")
-		if n.switches[0].Actor != "ann" {
-			t.Errorf("the move was attributed to %q", n.switches[0].Actor)
+		if n.switched()[0].Actor != "ann" {
+			t.Errorf("the move was attributed to %q", n.switched()[0].Actor)
 		}
 	})
 }
@@ -145,7 +146,7 @@ func TestAFreezeKeepsWrites(t *testing.T) {
 func TestAFencedMoveThatFailsIsRetriedAndVisible(t *testing.T) {
 	simulate(t, fencedService(), func(t *testing.T, w *world) {
 		n := w.start("one", nil)
-		w.hook = func(fenceOrder) (int, error) { return 500, nil }
+		w.setHook(func(fenceOrder) (int, error) { return 500, nil })
 		n.want(time.Second, "a* up, b up")
 		w.kill("a")
 		n.want(20*time.Second, "b up, a* down")
@@ -153,12 +154,10 @@ func TestAFencedMoveThatFailsIsRetriedAndVisible(t *testing.T) {
 			t.Errorf("pending: %+v", p)
 		}
 		n.wantEntry(journal.KindFence, "which was not fenced")
-		if len(w.asked) < 2 || w.asked[0] != w.asked[1] || len(w.asked) > 6 {
-			t.Errorf("orders: %+v", w.asked)
+		if len(w.orders()) < 2 || w.orders()[0] != w.orders()[1] || len(w.orders()) > 6 {
+			t.Errorf("orders: %+v", w.orders())
 		}
-		w.mu.Lock()
-		w.hook = nil
-		w.mu.Unlock()
+		w.setHook(nil)
 		n.want(31*time.Second, "b* up, a down")
 	})
 }
@@ -166,19 +165,17 @@ func TestAFencedMoveThatFailsIsRetriedAndVisible(t *testing.T) {
 func TestAMoveNobodyNeedsIsGivenUp(t *testing.T) {
 	simulate(t, fencedService(), func(t *testing.T, w *world) {
 		n := w.start("one", nil)
-		w.hook = func(fenceOrder) (int, error) { return 500, nil }
+		w.setHook(func(fenceOrder) (int, error) { return 500, nil })
 		n.want(time.Second, "a* up, b up")
 		w.kill("a")
 		n.want(8*time.Second, "b up, a* down")
 		w.revive("a")
 		n.want(40*time.Second, "a* up, b up")
 		n.wantEntry(journal.KindFence, "is given up")
-		asked := len(w.asked)
-		w.mu.Lock()
-		w.hook = nil
-		w.mu.Unlock()
-		n.want(time.Hour, "a* up, b up")
-		if len(w.asked) != asked || n.pending() != (Pending{}) {
+		asked := len(w.orders())
+		w.setHook(nil)
+		n.want(10*time.Minute, "a* up, b up")
+		if len(w.orders()) != asked || n.pending() != (Pending{}) {
 			t.Errorf("the hook was asked again; pending %+v", n.pending())
 		}
 	})
@@ -190,18 +187,16 @@ func TestAMoveNobodyNeedsIsGivenUp(t *testing.T) {
 func TestAnUnclearFenceIsFinished(t *testing.T) {
 	simulate(t, fencedService(), func(t *testing.T, w *world) {
 		n := w.start("one", nil)
-		w.hook = func(o fenceOrder) (int, error) {
+		w.setHook(func(o fenceOrder) (int, error) {
 			w.obey(o)
 			w.revive("a")
 			return 0, errors.New("connection reset")
-		}
+		})
 		n.want(time.Second, "a* up, b up")
 		w.kill("a")
 		n.want(20*time.Second, "a* up, b up")
 		n.wantEntry(journal.KindFence, "may be fenced or not")
-		w.mu.Lock()
-		w.hook = nil
-		w.mu.Unlock()
+		w.setHook(nil)
 		n.want(31*time.Second, "b* up, a up")
 	})
 }
@@ -212,7 +207,7 @@ func TestASlowFenceHoldsNothingElseUp(t *testing.T) {
 	e.Services = append(e.Services, service(func(s *estate.Service) { s.ID = "mill" }, "a", "b").Services[0])
 	simulate(t, e, func(t *testing.T, w *world) {
 		n := w.start("one", nil)
-		w.hook = func(fenceOrder) (int, error) { time.Sleep(40 * time.Second); return 200, nil }
+		w.setHook(func(fenceOrder) (int, error) { time.Sleep(40 * time.Second); return 200, nil })
 		n.want(time.Second, "a* up, b up")
 		w.kill("a")
 		n.want(20*time.Second, "b up, a* down")
@@ -233,14 +228,13 @@ func TestALostLeaseStopsTheMove(t *testing.T) {
 	simulate(t, e, func(t *testing.T, w *world) {
 		n := w.start("one", nil)
 		ctx := context.Background()
-		slow := true
-		w.hook = func(fenceOrder) (int, error) {
-			if slow {
-				slow = false
+		var runs atomic.Int32
+		w.setHook(func(fenceOrder) (int, error) {
+			if runs.Add(1) == 1 {
 				time.Sleep(20 * time.Second)
 			}
 			return 200, nil
-		}
+		})
 		n.want(time.Second, "a* up, b up")
 		w.kill("a")
 		n.want(7*time.Second, "b up, a* down")
@@ -254,11 +248,35 @@ func TestALostLeaseStopsTheMove(t *testing.T) {
 		if p := n.pending(); p.Blocked != "another controller holds the lease" {
 			t.Errorf("pending: %+v", p)
 		}
-		if len(w.asked) != 1 {
-			t.Errorf("the hook was run again without the lease: %+v", w.asked)
+		if len(w.orders()) != 1 {
+			t.Errorf("the hook was run again without the lease: %+v", w.orders())
 		}
 		n.wantEntry(journal.KindFence, "lease failover was lost")
 		n.want(40*time.Second, "b* up, a down") // the other's lease ran out
+	})
+}
+
+// TestACommitDemandsTheRecordItBegan: somebody rewrote the decision while the
+// hook ran, although the lease seemed ours.
+func TestACommitDemandsTheRecordItBegan(t *testing.T) {
+	simulate(t, fencedService(), func(t *testing.T, w *world) {
+		n := w.start("one", nil)
+		ctx := context.Background()
+		w.setHook(func(o fenceOrder) (int, error) {
+			if len(w.orders()) == 1 {
+				d := Decision{Service: "shop", Active: "a", Epoch: o.Epoch + 1, At: time.Now().Add(-time.Hour), Actor: "another"}
+				if _, err := w.store.Store.Put(ctx, decisionKey("shop"), encode(d), state.Any); err != nil {
+					t.Error(err)
+				}
+			}
+			return 200, nil
+		})
+		n.want(time.Second, "a* up, b up")
+		w.kill("a")
+		n.want(15*time.Second, "b* up, a down")
+		if o := w.orders(); len(o) != 2 || o[1].Epoch <= o[0].Epoch+1 {
+			t.Errorf("orders: %+v, want a second one with a newer token", o)
+		}
 	})
 }
 
@@ -269,8 +287,8 @@ func TestHardMovesWaitForTheStore(t *testing.T) {
 		w.store.setAway(true)
 		w.kill("a")
 		n.want(time.Minute, "b up, a* down")
-		if len(w.asked) != 0 || n.pending().Blocked == "" {
-			t.Errorf("orders %+v, pending %+v", w.asked, n.pending())
+		if len(w.orders()) != 0 || n.pending().Blocked == "" {
+			t.Errorf("orders %+v, pending %+v", w.orders(), n.pending())
 		}
 		w.store.setAway(false)
 		n.want(40*time.Second, "b* up, a down")
@@ -286,8 +304,8 @@ func TestTheFilesOrderMovesNoWrites(t *testing.T) {
 		slices.Reverse(next.Services[0].Origins)
 		n.c.Load(next)
 		n.want(time.Minute, "a* up, b up")
-		if n.c.Table().Estate != "d2" || len(w.asked) != 0 {
-			t.Errorf("table of %s, hook ran %d times", n.c.Table().Estate, len(w.asked))
+		if n.c.Table().Estate != "d2" || len(w.orders()) != 0 {
+			t.Errorf("table of %s, hook ran %d times", n.c.Table().Estate, len(w.orders()))
 		}
 	})
 }
@@ -309,14 +327,14 @@ func TestAWritingSiteThatLeavesTheFileIsMovedFrom(t *testing.T) {
 func TestTwoControllersMoveWritesOnce(t *testing.T) {
 	simulate(t, fencedService(), func(t *testing.T, w *world) {
 		one, two := w.start("one", nil), w.start("two", nil)
-		w.hook = func(fenceOrder) (int, error) { time.Sleep(2 * time.Second); return 200, nil }
+		w.setHook(func(fenceOrder) (int, error) { time.Sleep(2 * time.Second); return 200, nil })
 		one.want(time.Second, "a* up, b up")
 		two.want(0, "a* up, b up")
 		w.kill("a")
 		one.want(12*time.Second, "b* up, a down")
 		two.want(0, "b* up, a down")
-		if len(w.asked) != 1 {
-			t.Errorf("the hook ran %d times", len(w.asked))
+		if len(w.orders()) != 1 {
+			t.Errorf("the hook ran %d times", len(w.orders()))
 		}
 		ctx := context.Background()
 		w.revive("a")
@@ -361,8 +379,8 @@ func TestTheOtherControllerFinishes(t *testing.T) {
 		dead.stop()
 		w.store.setAway(false)
 		other.want(20*time.Second, "b* up, a up")
-		if len(w.fenced) != 1 {
-			t.Errorf("fenced: %+v", w.fenced)
+		if len(w.obeyed()) != 1 {
+			t.Errorf("fenced: %+v", w.obeyed())
 		}
 	})
 }
@@ -437,21 +455,21 @@ func TestHookFailureTable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, fencedService(), func(t *testing.T, w *world) {
 				n := w.start("one", nil)
-				runs := 0
-				w.hook = func(o fenceOrder) (int, error) {
-					if runs++; runs == 1 {
+				var runs atomic.Int32
+				w.setHook(func(o fenceOrder) (int, error) {
+					if runs.Add(1) == 1 {
 						return hook(w, o)
 					}
 					return 200, nil
-				}
+				})
 				n.want(time.Second, "a* up, b up")
 				w.kill("a")
 				n.want(20*time.Second, "b* up, a down")
-				if runs != 2 {
-					t.Errorf("the hook ran %d times", runs)
+				if got := runs.Load(); got != 2 {
+					t.Errorf("the hook ran %d times", got)
 				}
-				if !slices.Equal(w.asked[:1], w.asked[1:]) {
-					t.Errorf("the second order is another one: %+v", w.asked)
+				if !slices.Equal(w.orders()[:1], w.orders()[1:]) {
+					t.Errorf("the second order is another one: %+v", w.orders())
 				}
 				n.stop()
 				time.Sleep(time.Hour) // the hook that hangs ends

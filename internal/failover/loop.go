@@ -220,7 +220,7 @@ func (l *loop) decide(now time.Time) {
 	}
 	in := l.inputs(now)
 	t := Decide(l.estate, in)
-	stale := l.current && l.c.floor.Load() > l.last.Epoch
+	stale := l.current && l.c.floor.Load() >= l.last.Epoch
 	if l.current && !stale && t.Estate == l.last.Estate && reflect.DeepEqual(t.Services, l.last.Services) {
 		clear(l.failback)
 		return

@@ -45,6 +45,19 @@ func (c *Controller) Unfreeze(ctx context.Context, o Override) error {
 	return c.clear(ctx, o)
 }
 
+// MaySet gives the error that [Controller.Drain] or [Controller.Freeze] of o
+// would give, by o.Kind, and changes nothing.
+func (c *Controller) MaySet(ctx context.Context, o Override) error {
+	o, err := o.bounded(time.Now())
+	if err != nil {
+		return err
+	}
+	if askErr := c.ask(ctx, func(l *loop) { err = l.mayset(&o) }); askErr != nil {
+		return askErr
+	}
+	return err
+}
+
 // set writes an override and waits for its table.
 func (c *Controller) set(ctx context.Context, o Override) error {
 	c.acting.Lock()

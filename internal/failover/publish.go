@@ -23,7 +23,9 @@ func (l *loop) publish(t *route.Table, now time.Time) {
 	l.keep(t)
 	changes := diff(before, t)
 	message := fmt.Sprintf("table %d: %s", t.Epoch, summary(changes))
-	if first {
+	if first && len(changes) == 0 {
+		message = fmt.Sprintf("table %d, the first since the start: as the last one", t.Epoch)
+	} else if first {
 		message = fmt.Sprintf("table %d, the first since the start: %s", t.Epoch, summary(changes))
 	}
 	l.c.note(journal.KindTable, journal.Info, "", "", "spare", message, struct {
@@ -115,7 +117,7 @@ func because(reason string) string {
 func summary(changes []string) string {
 	switch n := len(changes); {
 	case n == 0:
-		return "no change in routing"
+		return "no change in routing, a data process needs a newer number"
 	case n > maxChangesNamed:
 		return fmt.Sprintf("%s, and %d more", strings.Join(changes[:maxChangesNamed], ", "), n-maxChangesNamed)
 	default:

@@ -23,6 +23,12 @@ const (
 	entryBatch = 64
 )
 
+// Kinds of entry beside the journal's own.
+const (
+	kindDecision journal.Kind = "decision" // the first writing site was committed
+	kindGap      journal.Kind = "gap"      // entries were lost
+)
+
 // recorder writes entries to the journal beside everything else: a journal
 // that is slow or away delays no decision. Its queue is bounded; what does
 // not fit is counted, and the count is written down.
@@ -55,7 +61,7 @@ func (r *recorder) add(e journal.Entry) {
 	}
 	if r.lost > 0 && len(r.queue) < maxEntries/2 {
 		r.push(journal.Entry{
-			At: e.At, Kind: journal.KindStart, Level: journal.Error, Certainty: journal.Observed, Actor: "spare",
+			At: e.At, Kind: kindGap, Level: journal.Error, Certainty: journal.Observed, Actor: "spare",
 			Message: fmt.Sprintf("%d entries of the failover controller were lost while the journal did not answer", r.lost),
 		})
 		r.lost = 0

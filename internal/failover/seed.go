@@ -55,7 +55,7 @@ func (l *loop) firstSite(s *estate.Service, now time.Time) estate.SiteID {
 func (c *Controller) seed(ctx context.Context, d Decision) {
 	kv, err := c.put(ctx, decisionKey(d.Service), encode(d), state.Absent)
 	if err == nil {
-		c.note(journal.KindSwitch, journal.Info, d.Service, d.Active, d.Actor,
+		c.note(kindDecision, journal.Info, d.Service, d.Active, d.Actor,
 			fmt.Sprintf("writes of %s go to %s", d.Service, d.Active), d)
 	} else {
 		// Most likely another controller was first: its word counts.

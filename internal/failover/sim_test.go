@@ -61,6 +61,25 @@ func (w *world) revive(site estate.SiteID) {
 	w.down[site] = false
 }
 
+func (w *world) setHook(hook func(fenceOrder) (int, error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hook = hook
+}
+
+// orders gives what the hook was asked, and obeyed what of it took effect.
+func (w *world) orders() []fenceOrder {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.asked)
+}
+
+func (w *world) obeyed() []fenceOrder {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.fenced)
+}
+
 // RoundTrip is the fence hook's side of HTTP.
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	var o fenceOrder
@@ -250,6 +269,24 @@ func (w *world) checkMove(s *route.Service, from estate.SiteID, epoch uint64) {
 	}
 }
 
+func (n *node) published() []*route.Table {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.tables)
+}
+
+func (n *node) switched() []Switch {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.switches)
+}
+
+func (n *node) setDeaf(deaf bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deaf = deaf
+}
+
 func (n *node) now() string { return show(n.c.Table()) }
 
 func (n *node) pending() Pending {
@@ -343,7 +380,7 @@ func (f *flaky) around(ctx context.Context, op, key string, value []byte, do fun
 			_ = do()
 		}
 		f.mu.Lock()
-		f.away = true // until the dead one is gone
+		f.away, f.wasDown = true, true // until the dead one is gone
 		f.mu.Unlock()
 		close(f.crashed)
 		<-ctx.Done()

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,8 +26,8 @@ func TestTrafficLeavesADeadSiteAndComesBack(t *testing.T) {
 		n.want(5*time.Second, "b* up, a up")
 		n.want(10*time.Second, "a* up, b up")
 		n.wantEntry(journal.KindSwitch, "moved from b to a: failback: a is up again")
-		if len(n.switches) != 2 || n.switches[0].Hard || n.switches[0].To != "b" {
-			t.Errorf("switches: %+v", n.switches)
+		if len(n.switched()) != 2 || n.switched()[0].Hard || n.switched()[0].To != "b" {
+			t.Errorf("switches: %+v", n.switched())
 		}
 	})
 }
@@ -45,13 +46,13 @@ func TestManualFailbackWaitsForAPerson(t *testing.T) {
 			t.Errorf("failback to a dead site: %v", err)
 		}
 		w.revive("a")
-		n.want(time.Hour, "b* up, a up")
+		n.want(10*time.Minute, "b* up, a up")
 		if err := n.c.Failback(ctx, "shop", "ann", "tested"); err != nil {
 			t.Fatal(err)
 		}
 		n.want(0, "a* up, b up")
 		n.wantEntry(journal.KindSwitch, "failback by hand: tested")
-		n.want(time.Hour, "a* up, b up")
+		n.want(10*time.Minute, "a* up, b up")
 	})
 }
 
@@ -66,8 +67,8 @@ func TestAFlappingSiteIsNotReturnedTo(t *testing.T) {
 			time.Sleep(6 * time.Second)
 		}
 		synctest.Wait()
-		if len(n.switches) != 1 {
-			t.Errorf("%d switches, want the first one only: %+v", len(n.switches), n.switches)
+		if len(n.switched()) != 1 {
+			t.Errorf("%d switches, want the first one only: %+v", len(n.switched()), n.switched())
 		}
 	})
 }
@@ -82,10 +83,10 @@ func TestARestartResurrectsNothing(t *testing.T) {
 		again := w.start("one", nil)
 		again.want(50*time.Millisecond, "b* up, a down")
 		again.want(30*time.Second, "b* up, a down")
-		if len(again.switches) != 0 || again.tables[0].Epoch <= n.c.Table().Epoch {
-			t.Errorf("after the restart: switches %+v, first epoch %d after %d", again.switches, again.tables[0].Epoch, n.c.Table().Epoch)
+		if len(again.switched()) != 0 || again.published()[0].Epoch <= n.c.Table().Epoch {
+			t.Errorf("after the restart: switches %+v, first epoch %d after %d", again.switched(), again.published()[0].Epoch, n.c.Table().Epoch)
 		}
-		for _, table := range again.tables {
+		for _, table := range again.published() {
 			if a, _ := originOf(serviceOf(table, "shop"), "a"); a.State != route.Down {
 				t.Errorf("table %d has the dead origin %s", table.Epoch, a.State)
 			}
@@ -95,8 +96,8 @@ func TestARestartResurrectsNothing(t *testing.T) {
 		again.stop()
 		third := w.start("one", again.c.Table())
 		third.want(50*time.Millisecond, "b* up, a down")
-		if third.tables[0].Epoch <= again.c.Table().Epoch {
-			t.Errorf("epoch %d after %d", third.tables[0].Epoch, again.c.Table().Epoch)
+		if third.published()[0].Epoch <= again.c.Table().Epoch {
+			t.Errorf("epoch %d after %d", third.published()[0].Epoch, again.c.Table().Epoch)
 		}
 	})
 }
@@ -106,8 +107,8 @@ func TestRoutingAwayNeedsNoStore(t *testing.T) {
 		n := w.start("one", nil)
 		n.want(time.Second, "a* up, b up")
 		w.store.setAway(true)
-		n.deaf = true
-		for range 30 { // more tables than one block of epochs holds
+		n.setDeaf(true)
+		for range 8 { // more tables than one block of epochs holds
 			w.kill("a")
 			n.want(2*time.Second, "b* up, a down")
 			w.revive("a")
@@ -118,9 +119,7 @@ func TestRoutingAwayNeedsNoStore(t *testing.T) {
 			t.Error("status does not tell of the store's absence")
 		}
 		w.store.setAway(false)
-		n.mu.Lock()
-		n.deaf = false
-		n.mu.Unlock()
+		n.setDeaf(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if s := n.c.Status().Store; s != "" {
@@ -130,8 +129,8 @@ func TestRoutingAwayNeedsNoStore(t *testing.T) {
 		n.stop()
 		again := w.start("one", nil)
 		again.want(time.Second, "a* up, b up")
-		if again.tables[0].Epoch <= n.c.Table().Epoch {
-			t.Errorf("epoch %d after %d", again.tables[0].Epoch, n.c.Table().Epoch)
+		if again.published()[0].Epoch <= n.c.Table().Epoch {
+			t.Errorf("epoch %d after %d", again.published()[0].Epoch, n.c.Table().Epoch)
 		}
 	})
 }
@@ -151,7 +150,11 @@ func TestDrainIsObeyedAndEnds(t *testing.T) {
 		n.want(0, "b* up, a drained")
 		n.wantEntry(journal.KindOperator, "drain of shop@a set by ann until")
 		n.wantEntry(journal.KindSwitch, "a is drained: kernel upgrade")
-		err := n.c.Drain(ctx, Override{Service: "shop", Site: "b", Actor: "ann"})
+		last := Override{Kind: KindDrain, Service: "shop", Site: "b", Actor: "ann"}
+		if err := n.c.MaySet(ctx, last); !errs.Is(err, errs.Conflict) {
+			t.Errorf("asked before: %v", err)
+		}
+		err := n.c.Drain(ctx, last)
 		if !errs.Is(err, errs.Conflict) || errs.Hint(err) == "" {
 			t.Errorf("drain of the last origin: %v", err)
 		}
@@ -262,12 +265,18 @@ func TestAnEpochAboveOursMakesANewTable(t *testing.T) {
 		if got := n.c.Table().Epoch; got <= 5000 {
 			t.Errorf("epoch %d, the data process has 5000", got)
 		}
-		tables := len(n.tables)
+		tables := len(n.published())
 		n.c.AtLeast(5000)
+		n.c.Event(health.Event{Kind: health.Tabled, Epoch: n.c.Table().Epoch, Source: "x", Seq: 2})
+		n.want(time.Minute, "a* up, b up")
+		if len(n.published()) != tables {
+			t.Errorf("%d more tables for an epoch that is reached", len(n.published())-tables)
+		}
+		// A process that comes with our number may have another table.
 		n.c.AtLeast(n.c.Table().Epoch)
 		n.want(time.Minute, "a* up, b up")
-		if len(n.tables) != tables {
-			t.Errorf("%d more tables for an epoch that is reached", len(n.tables)-tables)
+		if len(n.published()) != tables+1 {
+			t.Errorf("%d more tables for one hello", len(n.published())-tables)
 		}
 	})
 }
@@ -284,7 +293,38 @@ func TestAReloadKeepsVerdictsOfWhatDidNotChange(t *testing.T) {
 		if table := n.c.Table(); table.Estate != "d2" || !table.Services[0].SpareReads || show(table) != "b* unknown, a down" {
 			t.Errorf("after the reload: %s of %s", show(table), table.Estate)
 		}
+		if v := n.c.Status().Services[0].Origins[0].Verdict; v.State != health.Down {
+			t.Errorf("the verdict about a is forgotten: %+v", v)
+		}
 		n.want(time.Second, "b* up, a down")
+	})
+}
+
+func TestEntriesAreBoundedAndTheGapIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &node{deaf: true}
+		r := newRecorder(n, discard(), "one")
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- r.run(ctx) }()
+		for range maxEntries + 7 {
+			r.add(journal.Entry{Kind: journal.KindTable})
+		}
+		n.setDeaf(false)
+		time.Sleep(time.Minute)
+		r.add(journal.Entry{Kind: journal.KindTable})
+		r.flush(ctx, time.Second)
+		if got := len(n.messages(journal.KindTable)); got != maxEntries+1 {
+			t.Errorf("%d entries written, want %d", got, maxEntries+1)
+		}
+		if gap := n.messages(kindGap); len(gap) != 1 || !strings.HasPrefix(gap[0], "7 entries") {
+			t.Errorf("gap: %q", gap)
+		}
+		r.add(journal.Entry{Kind: journal.KindStop})
+		cancel()
+		if err := <-done; err != nil || len(n.messages(journal.KindStop)) != 1 {
+			t.Errorf("the last entry was not written at the end: %v", err)
+		}
 	})
 }
 

@@ -119,6 +119,7 @@ func TestVerdict(t *testing.T) {
 		{"grey failure lingers", "+ eject + readmit +", Degraded, CauseReset},
 		{"grey failure then one failure", "+ eject + readmit status", Degraded, CauseReset},
 		{"readmitted without ejection", "+ readmit", Up, ""},
+		{"an outage explains an ejection before it", "+ eject + readmit reset reset reset + +", Up, ""},
 
 		{"results cease while up", "+ wait:10s", Unknown, ""},
 		{"results cease while down", "+ body body body wait:10s", Unknown, ""},
@@ -138,6 +139,17 @@ func TestVerdict(t *testing.T) {
 			b.want(tt.state, tt.cause)
 		})
 	}
+}
+
+func TestRefusalsDoNotWaitForDownAfter(t *testing.T) {
+	b := newBench(t, Policy{DownAfter: 6})
+	b.play("+ refused refused f:refused")
+	b.want(Down, CauseRefused)
+	b = newBench(t, Policy{DownAfter: 6})
+	b.play("+ refused refused refused refused refused")
+	b.want(Up, "")
+	b.play("refused")
+	b.want(Down, CauseRefused)
 }
 
 func TestWantsFreshOnlyWhenItSettlesSomething(t *testing.T) {
@@ -255,7 +267,11 @@ func TestAlternatingCausesOfOneOutageAreNotNews(t *testing.T) {
 		b.play("reset timeout refused reset")
 		b.want(Down, CauseTimeout)
 	}
-	b.play("+") // not down any more soon, but the cause stands
+	for range 50 {
+		b.play("reset reset reset")
+		b.want(Down, CauseTimeout)
+		b.play("timeout timeout timeout")
+	}
 	b.play(strings.Repeat("refused ", 12))
 	b.want(Down, CauseRefused)
 }

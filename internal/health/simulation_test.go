@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	simDays = flag.Int("sim.days", 1, "simulated days per row of TestSimulation")
+	simDays = flag.Float64("sim.days", 0.5, "simulated days per row of TestSimulation")
 	simSeed = flag.Uint64("sim.seed", 20251020, "seed of TestSimulation")
 )
 
@@ -29,8 +29,8 @@ var rates = []struct {
 //
 //	go test ./internal/health -run TestSimulation -v -sim.days=20
 func TestSimulation(t *testing.T) {
-	t.Logf("seed %d, %d days a row", *simSeed, *simDays)
-	length := time.Duration(*simDays) * day
+	t.Logf("seed %d, %g days a row", *simSeed, *simDays)
+	length := time.Duration(*simDays * float64(day))
 	t.Run("loss", func(t *testing.T) { simLoss(t, length) })
 	t.Run("outage", func(t *testing.T) { simOutage(t, length) })
 	t.Run("flapping", func(t *testing.T) { simFlapping(t, length) })

@@ -13,11 +13,10 @@ import (
 	"github.com/sparecloud/spare/internal/state"
 )
 
-// Journal is the part of the journal that a Desk uses. Append gives the ID of
-// the entry; one whose Dedup is known already gives the first one's ID.
+// Journal is the part of [journal.Journal] that a Desk uses.
 type Journal interface {
-	Append(ctx context.Context, e journal.Entry) (int64, error)
-	Query(ctx context.Context, q journal.Query) ([]journal.Entry, error)
+	Append(ctx context.Context, entries ...journal.Entry) ([]journal.Entry, error)
+	Query(ctx context.Context, q journal.Query) (journal.Page, error)
 }
 
 // Options are a Desk's parts. Store, Journal and Log are needed.
@@ -49,13 +48,15 @@ type Desk struct {
 	book   *book // Run's goroutine alone
 	saved  time.Time
 	linked time.Time
+	retry  time.Time // the store failed: leave it alone until then
 }
 
 const (
-	tickEvery = 250 * time.Millisecond
-	saveEvery = time.Second      // counts of open incidents
-	idleEvery = 10 * time.Second // counters while nothing is wrong
-	linkEvery = time.Second
+	tickEvery  = 250 * time.Millisecond
+	saveEvery  = time.Second      // counts of open incidents
+	idleEvery  = 10 * time.Second // counters while nothing is wrong
+	linkEvery  = time.Second
+	retryEvery = time.Second
 )
 
 // New gives a Desk. Run starts it.
@@ -157,7 +158,7 @@ func (d *Desk) settle(ctx context.Context, now time.Time) {
 		d.linked = now
 		d.link(ctx)
 	}
-	if !b.urgent && now.Sub(d.saved) < d.savePause() {
+	if now.Before(d.retry) || !b.urgent && now.Sub(d.saved) < d.savePause() {
 		return
 	}
 	if d.save(ctx, now) && d.handOn(ctx, now) {
@@ -172,7 +173,7 @@ func (d *Desk) savePause() time.Duration {
 	return idleEvery
 }
 
-// finish stores the last counts when the Desk stops.
+// finish stores and hands on what there is when the Desk stops.
 func (d *Desk) finish(ctx context.Context) {
 	if d.book == nil {
 		return
@@ -180,5 +181,6 @@ func (d *Desk) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	d.work(time.Now(), false)
-	d.save(ctx, time.Now())
+	d.book.urgent, d.retry = true, time.Time{}
+	d.settle(ctx, time.Now())
 }

@@ -26,11 +26,12 @@ func TestWholeLifeOfAnIncident(t *testing.T) {
 		r.start()
 		defer r.stop()
 		begin := time.Now().UTC()
-		verdict, err := r.journal.Append(t.Context(), journal.Entry{At: begin, Kind: journal.KindVerdict, Level: journal.Error,
+		entries, err := r.journal.Append(t.Context(), journal.Entry{At: begin, Kind: journal.KindVerdict, Level: journal.Error,
 			Certainty: journal.Observed, Service: "shop", Site: "virginia", Message: "shop@virginia is down"})
 		if err != nil {
 			t.Fatal(err)
 		}
+		verdict := entries[0].ID
 		r.desk.Event(health.Event{Source: "d1", Seq: 1, At: begin, Kind: health.Ejected, Target: tgt("shop@virginia"), Cause: health.CauseRefused})
 		r.desk.Verdict(down("shop@virginia", health.CauseRefused), health.Up)
 		time.Sleep(time.Second)
@@ -209,7 +210,7 @@ func TestKillAtAnyMomentLosesAndDoublesNothing(t *testing.T) {
 					for i := range 60 {
 						s.step(r, i)
 						time.Sleep(time.Second)
-						if st.n >= at && r.opt.Store == state.Store(st) { // dead from that write on
+						if st.writes() >= at && r.opt.Store == state.Store(st) { // dead from that write on
 							r.stop()
 							r.opt.Store = inner
 							r.start()

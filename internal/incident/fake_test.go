@@ -3,7 +3,6 @@ package incident
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -27,43 +26,54 @@ type memJournal struct {
 	down    bool
 }
 
-func (j *memJournal) Append(_ context.Context, e journal.Entry) (int64, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.down {
-		return 0, errs.E(errs.Unavailable, "journal down")
-	}
-	for _, o := range j.entries {
-		if e.Dedup != "" && o.Dedup == e.Dedup {
-			return o.ID, nil
-		}
-	}
-	e.ID = int64(len(j.entries) + 1)
-	j.entries = append(j.entries, e)
-	return e.ID, nil
-}
-
-func (j *memJournal) Query(_ context.Context, q journal.Query) ([]journal.Entry, error) {
+func (j *memJournal) Append(_ context.Context, entries ...journal.Entry) ([]journal.Entry, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.down {
 		return nil, errs.E(errs.Unavailable, "journal down")
 	}
-	if !q.Oldest {
-		return nil, errs.E(errs.Unsupported, "newest first")
-	}
 	var out []journal.Entry
+	for _, e := range entries {
+		i := slices.IndexFunc(j.entries, func(o journal.Entry) bool { return e.Dedup != "" && o.Dedup == e.Dedup })
+		if i < 0 {
+			i = len(j.entries)
+			e.ID = int64(i + 1)
+			j.entries = append(j.entries, e)
+		}
+		out = append(out, j.entries[i])
+	}
+	return out, nil
+}
+
+func (j *memJournal) Query(_ context.Context, q journal.Query) (journal.Page, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.down {
+		return journal.Page{}, errs.E(errs.Unavailable, "journal down")
+	}
+	if !q.Oldest { // only the newest of all
+		p := journal.Page{}
+		if n := len(j.entries); n > 0 {
+			p = journal.Page{Entries: j.entries[n-1:], Next: int64(n)}
+		}
+		return p, nil
+	}
+	p := journal.Page{Next: q.After}
 	for _, e := range j.entries {
 		switch {
 		case e.ID <= q.After, q.Incident != "" && e.Incident != q.Incident,
 			q.Site != "" && e.Site != q.Site, q.Service != "" && e.Service != q.Service,
-			!q.From.IsZero() && e.At.Before(q.From), !q.To.IsZero() && e.At.After(q.To),
+			!q.From.IsZero() && e.At.Before(q.From), !q.To.IsZero() && !e.At.Before(q.To),
 			len(q.Kinds) > 0 && !slices.Contains(q.Kinds, e.Kind):
-		case len(out) < q.Limit:
-			out = append(out, e)
+		case len(p.Entries) == q.Limit:
+			p.More = true
+			return p, nil
+		default:
+			p.Entries = append(p.Entries, e)
+			p.Next = e.ID
 		}
 	}
-	return out, nil
+	return p, nil
 }
 
 // changes gives the changes that the journal holds of an incident, in order.
@@ -97,11 +107,12 @@ func (s *faultStore) Txn(ctx context.Context, ops ...state.Op) (state.Revision, 
 	s.mu.Lock()
 	s.n++
 	hit, dead := s.n == s.failAt, s.crash && s.failAt > 0 && s.n > s.failAt
+	applied := s.applied
 	s.mu.Unlock()
 	switch {
 	case dead:
 		return 0, errs.E(errs.Unavailable, "store down")
-	case hit && s.applied:
+	case hit && applied:
 		if _, err := s.Store.Txn(ctx, ops...); err != nil {
 			return 0, err
 		}
@@ -110,6 +121,12 @@ func (s *faultStore) Txn(ctx context.Context, ops ...state.Op) (state.Revision, 
 		return 0, errs.E(errs.Unavailable, "store down")
 	}
 	return s.Store.Txn(ctx, ops...)
+}
+
+func (s *faultStore) writes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
 }
 
 // rig is a Desk with everything around it.
@@ -126,7 +143,7 @@ type rig struct {
 func newRig(t *testing.T, st state.Store, e *estate.Estate) *rig {
 	r := &rig{t: t, journal: &memJournal{}}
 	r.opt = Options{
-		Store: st, Journal: r.journal, Estate: e, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: st, Journal: r.journal, Estate: e, Log: slog.New(slog.DiscardHandler),
 		Notify: func(_ context.Context, n notify.Notice) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()

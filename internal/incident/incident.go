@@ -191,7 +191,7 @@ func (i *Impact) add(svc estate.ServiceID, c Counts) {
 		i.Services = map[estate.ServiceID]Counts{}
 	}
 	i.Services[svc] = i.Services[svc].plus(c)
-	i.Counts = i.Counts.plus(c)
+	i.Counts = i.plus(c)
 }
 
 // Filter selects incidents. Zero fields select everything.

@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/sparecloud/spare/internal/journal"
 )
@@ -10,6 +11,7 @@ import (
 const (
 	evidenceMax = 500
 	pageSize    = 1000 // entries asked of the journal at once
+	linkTimeout = time.Second
 )
 
 // evidenceKinds are the entries that bear on an incident.
@@ -22,35 +24,46 @@ var evidenceKinds = []journal.Kind{
 // just before an incident opened included. Nobody has to pass IDs around: an
 // entry that is written after its incident opened is found the next time.
 func (d *Desk) link(ctx context.Context) {
+	if len(d.book.records) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, linkTimeout) // a slow journal must not hold up the rest
+	defer cancel()
+	newest, err := d.opt.Journal.Query(ctx, journal.Query{Limit: 1})
 	for _, r := range d.book.records {
-		for {
-			n, err := d.linkPage(ctx, r)
-			if err != nil && ctx.Err() == nil {
-				d.opt.Log.Warn("cannot look for evidence in the journal", "incident", r.Incident.ID, "err", err)
-			}
-			if err != nil || n < pageSize {
-				break
-			}
+		for more := true; more && err == nil; {
+			more, err = d.linkPage(ctx, r, newest.Next)
 		}
+	}
+	if err != nil {
+		d.opt.Log.Warn("cannot look for evidence in the journal, trying again", "err", err)
 	}
 }
 
-func (d *Desk) linkPage(ctx context.Context, r *record) (int, error) {
-	entries, err := d.opt.Journal.Query(ctx, journal.Query{
+// linkPage links a page of entries. After the last one, everything up to
+// newest was looked at.
+func (d *Desk) linkPage(ctx context.Context, r *record, newest int64) (bool, error) {
+	if r.Linked >= newest {
+		return false, nil
+	}
+	page, err := d.opt.Journal.Query(ctx, journal.Query{
 		After: r.Linked, From: r.Incident.Opened.Add(-lookBack), To: r.Incident.Closed,
 		Kinds: evidenceKinds, Oldest: true, Limit: pageSize,
 	})
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	for _, e := range entries {
+	for _, e := range page.Entries {
 		r.Linked = max(r.Linked, e.ID)
 		r.linkEntry(e)
+	}
+	if !page.More {
+		r.Linked = max(r.Linked, newest)
 	}
 	if r.dirty {
 		d.book.rank(r)
 	}
-	return len(entries), nil
+	return page.More, nil
 }
 
 func (r *record) linkEntry(e journal.Entry) {

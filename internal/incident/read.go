@@ -108,10 +108,10 @@ func (d *Desk) all(ctx context.Context, q journal.Query) ([]journal.Entry, error
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, page...)
-		if len(page) < pageSize || len(all) >= timelineMax {
+		all = append(all, page.Entries...)
+		if !page.More || len(all) >= timelineMax {
 			return all, nil
 		}
-		q.After = page[len(page)-1].ID
+		q.After = page.Next
 	}
 }

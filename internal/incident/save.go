@@ -22,13 +22,18 @@ const (
 	sourcePrefix = "incident/source/"
 )
 
-// restore reads the books from the store. What it cannot read it leaves alone.
+// restore reads the books from the store. Incidents that it cannot read it
+// leaves alone.
 func (d *Desk) restore(ctx context.Context) bool {
+	if time.Now().Before(d.retry) {
+		return false
+	}
 	b, err := d.read(ctx, time.Now())
 	if err != nil {
 		if ctx.Err() == nil {
 			d.opt.Log.Warn("cannot read the incidents, trying again", "err", err)
 		}
+		d.retry = time.Now().Add(retryEvery)
 		return false
 	}
 	d.book = b
@@ -52,6 +57,8 @@ func (d *Desk) read(ctx context.Context, now time.Time) (*book, error) {
 	for _, kv := range open {
 		if r := d.decode(kv); r != nil {
 			b.restored(r)
+		} else {
+			b.filed[strings.TrimPrefix(kv.Key, openPrefix)] = true // its ID is taken
 		}
 	}
 	for _, kv := range closed {
@@ -63,8 +70,11 @@ func (d *Desk) read(ctx context.Context, now time.Time) (*book, error) {
 	for _, kv := range sources {
 		s := &source{rev: kv.Revision, seen: now}
 		if err := json.Unmarshal(kv.Value, s); err != nil {
-			d.opt.Log.Error("the counters of a data process cannot be read", "key", kv.Key, "err", err)
-			continue
+			d.opt.Log.Error("the counters of a data process cannot be read, counting from zero", "key", kv.Key, "err", err)
+			s.Last = now
+		}
+		if s.Counts == nil {
+			s.Counts = map[estate.ServiceID]counted{}
 		}
 		b.sources[strings.TrimPrefix(kv.Key, sourcePrefix)] = s
 	}
@@ -118,6 +128,7 @@ func (d *Desk) save(ctx context.Context, now time.Time) bool {
 		d.opt.Log.Warn("incidents may have changed in the store, reading them again", "err", err)
 		d.reload(ctx, now)
 	case ctx.Err() == nil:
+		d.retry = now.Add(retryEvery)
 		d.opt.Log.Error("cannot store incidents, trying again", "err", err)
 	}
 	return false
@@ -129,6 +140,7 @@ func (d *Desk) save(ctx context.Context, now time.Time) bool {
 func (d *Desk) reload(ctx context.Context, now time.Time) {
 	b, err := d.read(ctx, now)
 	if err != nil {
+		d.retry = now.Add(retryEvery)
 		d.opt.Log.Warn("cannot read the incidents, trying again", "err", err)
 		return
 	}

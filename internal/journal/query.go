@@ -126,7 +126,7 @@ func (q *Query) where() (string, []any) {
 		}
 	}
 	if q.Text != "" {
-		add("contains_fold(message, ?)", strings.ToLower(q.Text))
+		add("contains_fold(CAST(message AS BLOB), ?)", []byte(strings.ToLower(q.Text)))
 	}
 	var b strings.Builder
 	b.WriteString("SELECT " + columns + " FROM entry")

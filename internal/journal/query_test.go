@@ -100,6 +100,7 @@ func TestQuerySelectsByEveryField(t *testing.T) {
 		{Kinds: []Kind{KindEject}}, {Kinds: []Kind{KindEject, "other", "unheard"}}, {Kinds: []Kind{""}},
 		{Service: "shop"}, {Service: "shop' OR 1=1 --"}, {Site: "belgium"}, {Incident: "inc-2"}, {Incident: "none"},
 		{Text: "origin 1"}, {Text: "äusserst LANGSAM"}, {Text: "100%"}, {Text: "_x_"}, {Text: "%"}, {Text: "1_"},
+		{Text: "o\x00 not this"}, {Text: "\xff"}, {Text: " \x00"},
 		{Service: "blog", Site: "virginia", Kinds: []Kind{KindVerdict, KindSwitch}, From: day.Add(time.Hour), Text: "1", Limit: 3},
 	} {
 		for _, q.Oldest = range []bool{false, true} {

@@ -46,6 +46,18 @@ func appendAsync(j *Journal, ctx context.Context, e Entry) <-chan error {
 	return done
 }
 
+// occupy has the writer hold a batch of one request while the disk is stalled:
+// it is as large as a batch may be, so that none that follows joins it.
+func occupy(t *testing.T, j *Journal, ctx context.Context) *request {
+	t.Helper()
+	r := &request{entries: []Entry{note("being written").normal()}, bytes: batchBytes, done: make(chan error, 1)}
+	if err := j.enqueue(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the writer", func() bool { return r.state.Load() == taken })
+	return r
+}
+
 // eventually waits for something that must come.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
@@ -64,11 +76,7 @@ func TestImpatientAppendersLearnWhatIsKnown(t *testing.T) {
 	defer cancel1()
 	ctx2, cancel2 := context.WithCancel(t.Context())
 	defer cancel2()
-	being := &request{entries: []Entry{note("being written").normal()}, done: make(chan error, 1)}
-	if err := j.enqueue(ctx1, being); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the writer", func() bool { return being.state.Load() == taken })
+	being := occupy(t, j, ctx1)
 	waits := appendAsync(j, ctx2, note("waiting"))
 	eventually(t, "the second one in the queue", func() bool { return len(j.queue) == 1 })
 
@@ -92,8 +100,9 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 	dir := t.TempDir()
 	j := openIn(t, dir, Options{})
 	goOn := stall(t, j)
-	var outcomes []<-chan error
-	for i := range 10 {
+	being := occupy(t, j, t.Context())
+	outcomes := []<-chan error{being.done}
+	for i := range 9 {
 		outcomes = append(outcomes, appendAsync(j, t.Context(), note("%d", i)))
 	}
 	eventually(t, "a full queue", func() bool { return len(j.queue) == 9 })

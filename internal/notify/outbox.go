@@ -26,7 +26,7 @@ const (
 
 // Journal is where the outbox records what became of a notice.
 type Journal interface {
-	Append(ctx context.Context, e journal.Entry) (int64, error)
+	Append(ctx context.Context, entries ...journal.Entry) ([]journal.Entry, error)
 }
 
 // Options are an outbox's parts. Journal may be nil.

@@ -237,6 +237,7 @@ func TestRequestAsSent(t *testing.T) {
 func TestTLS(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
 	srv.Config.ErrorLog = quiet()
+	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	defer srv.Close()
 	roots := x509.NewCertPool()
@@ -253,6 +254,7 @@ func TestTLS(t *testing.T) {
 		want   health.Cause
 	}{
 		{"trusted", "https://" + addr, trusted, ""},
+		{"HTTP/2 is not asked for", "https://" + addr, &tls.Config{RootCAs: roots, NextProtos: []string{"h2"}}, ""},
 		{"unknown authority", "https://" + addr, nil, health.CauseTLS},
 		{"another name", "https://localhost:" + strings.Split(addr, ":")[1], trusted, health.CauseTLS},
 		{"expired", "https://" + addr, &tls.Config{RootCAs: roots, Time: func() time.Time { return time.Now().AddDate(200, 0, 0) }}, health.CauseTLS},

@@ -330,6 +330,62 @@ func TestHungTargetIsTriedAgainAtOnce(t *testing.T) {
 	})
 }
 
+func TestLateTargetDoesNotCatchUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := true
+		r, l, stop := startFake(t, 20, func(estate.Target, bool) (time.Duration, health.Cause) {
+			if first {
+				first = false
+				return time.Minute, ""
+			}
+			return time.Millisecond, ""
+		})
+		defer stop()
+		targets := many(1, estate.Check{Every: 100 * time.Millisecond, Timeout: time.Hour})
+		r.Set(targets)
+		time.Sleep(62 * time.Second)
+		if n := len(l.times(targets[0].Target, false)); n > 25 {
+			t.Errorf("%d attempts within 2 s of a late one, want one each 100 ms", n)
+		}
+	})
+}
+
+func TestAttemptsEndedByShutdownAreNotReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, l, stop := startFake(t, 20, func(estate.Target, bool) (time.Duration, health.Cause) { return time.Hour, "" })
+		r.Set(many(5, estate.Check{Every: time.Second, Timeout: time.Hour}))
+		time.Sleep(2 * time.Second)
+		stop()
+		if len(l.seen) != 0 {
+			t.Errorf("reported %+v", l.seen)
+		}
+	})
+}
+
+func TestConnectionOfATargetRemovedMeanwhileIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New(Options{Log: slog.New(slog.DiscardHandler), Report: func(r health.Result) { t.Errorf("reported %+v", r) }})
+		here, there := net.Pipe()
+		r.try = func(context.Context, *plan, net.Conn, bool) (health.Result, net.Conn, error) {
+			time.Sleep(10 * time.Second) // too far gone to be given up
+			return health.Result{OK: true}, here, nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		r.Set(many(1, estate.Check{Every: time.Second}))
+		time.Sleep(5 * time.Second)
+		r.Set(nil)
+		if _, err := there.Read(make([]byte, 1)); err == nil {
+			t.Error("the connection is open")
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestWantOfDescriptorsIsNotHeldAgainstTargets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged countingHandler

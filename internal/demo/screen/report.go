@@ -29,7 +29,7 @@ func (s *Screen) Report(w io.Writer, r *proof.Report) error {
 	for _, f := range r.Faults {
 		line(since(r.Began, f.At), "%s", did(f))
 		if ms, ok := r.SwitchMS[f.Kind]; ok {
-			line("", "users could tell for %.0f ms", ms)
+			line("", "%s", Felt(ms))
 		}
 		line("", "proof: %s", shown(f))
 	}
@@ -51,16 +51,24 @@ func (s *Screen) Report(w io.Writer, r *proof.Report) error {
 	}
 	b.WriteString("\n")
 	if r.OK {
-		line(s.paint("1;32", "kept")+strings.Repeat(" ", labelWidth-4), "Every promise was kept.")
+		line("kept", "every promise")
 	}
 	for _, why := range r.Broken {
-		line(s.paint("1;31", "BROKEN")+strings.Repeat(" ", labelWidth-6), "%s", why)
+		line("BROKEN", "%s", why)
 	}
 	if r.Dir != "" {
 		line("look at", "%s: spare.yaml, ledger.jsonl (every request), spare.log, and each cloud's orders.log", r.Dir)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// Felt says for how long users could tell that something was wrong.
+func Felt(ms float64) string {
+	if ms == 0 {
+		return "users could not tell"
+	}
+	return fmt.Sprintf("users could tell for %.0f ms", ms)
 }
 
 func since(began, t time.Time) string { return fmt.Sprintf("%+.1fs", t.Sub(began).Seconds()) }

@@ -5,9 +5,10 @@
 // Nothing is said by colour alone, and nothing is coloured where NO_COLOR is
 // set or nobody looks on. Lines fit the terminal's width.
 //
-//	s := screen.New(os.Stderr, screen.Options{TTY: true, Width: 80, Meter: ledger.Meter})
+//	s := screen.New(os.Stderr, screen.Of(os.Stderr))
 //	s.Say("cloud-a killed (SIGKILL, pid %d)", pid)
-//	s.Report(os.Stdout, report)
+//	s.Meter(ledger.Meter(time.Now()))
+//	err := s.Report(os.Stdout, report)
 package screen
 
 import (
