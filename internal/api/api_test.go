@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -39,9 +40,12 @@ func server(b api.Backend, change ...func(*api.Options)) *api.Server {
 	return api.New(o)
 }
 
-// ask sends one request; each header is "Name: value".
+// ask sends one request and waits a little for its end; each header is
+// "Name: value".
 func ask(h http.Handler, method, target, body string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	r.Host = "127.0.0.1:7700"
 	for _, line := range headers {
 		name, value, _ := strings.Cut(line, ": ")

@@ -48,7 +48,7 @@ func isLoopback(host string) bool {
 
 // permitted reports whether the request shows what the access needs.
 func (s *Server) permitted(r *http.Request, a access) bool {
-	return a == open || a == read || s.hasToken(r)
+	return a == open || (a == read && s.OpenReads) || s.hasToken(r)
 }
 
 // hasToken compares in a time that depends on neither token's content nor

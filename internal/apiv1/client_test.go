@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -155,17 +156,23 @@ func (tr transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestSilentStreamIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, err := New("http://127.0.0.1:1", "", &http.Client{Transport: transport{": here\n\nid: 7\ndata: {\"id\":7}\n\n"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var ids []int64
-		err = c.Events(t.Context(), JournalQuery{}, func(e Entry) error { ids = append(ids, e.ID); return nil })
-		if d := cmp.Diff([]int64{7}, ids); d != "" || !errs.Is(err, errs.Unavailable) {
-			t.Errorf("ended with %v, entries %v", err, ids)
-		}
-	})
+	for said, want := range map[string][]int64{"": nil, ": here\n\nid: 7\ndata: {\"id\":7}\n\n": {7}} {
+		synctest.Test(t, func(t *testing.T) {
+			c, err := New("http://127.0.0.1:1", "", &http.Client{Transport: transport{said}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []int64
+			began := time.Now()
+			err = c.Events(t.Context(), JournalQuery{}, func(e Entry) error { ids = append(ids, e.ID); return nil })
+			if d := cmp.Diff(want, ids); d != "" || !errs.Is(err, errs.Unavailable) {
+				t.Errorf("%q: ended with %v, entries %v", said, err, ids)
+			}
+			if took := time.Since(began); took != maxSilence {
+				t.Errorf("%q: given up after %v", said, took)
+			}
+		})
+	}
 }
 
 func TestEventsEndAsTheyWereTold(t *testing.T) {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -77,9 +76,3 @@ func Process(ctx context.Context, role string, o Options) error {
 // goodCopy is where the last good estate file rests in the state folder. A
 // control process that finds the file itself at fault starts from the copy.
 func goodCopy(dir string) string { return filepath.Join(dir, "estate.yaml") }
-
-// isFault reports an error in the content of an estate file.
-func isFault(err error) bool {
-	var faults *config.Errors
-	return errors.As(err, &faults)
-}

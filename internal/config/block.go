@@ -15,6 +15,7 @@ const maxDepth = 32
 // The root mapping then goes on at its next key.
 type parser struct {
 	tokens  []*token.Token
+	indents []int // by token: the column of the first token on its line
 	i       int
 	depth   int
 	inFlow  bool
@@ -33,6 +34,7 @@ func parse(src string) (root *node, faults []Diagnostic, torn bool) {
 	}
 	p := &parser{tokens: tokens}
 	p.oneDocument()
+	p.indents = indents(p.tokens)
 	if p.peek() == nil {
 		empty := Diagnostic{Line: 1, Column: 1, Message: "the file is empty; it must declare version, sites and services"}
 		return nil, append(p.faults, empty), true
@@ -62,6 +64,17 @@ func (p *parser) oneDocument() {
 			return
 		}
 	}
+}
+
+func indents(tokens []*token.Token) []int {
+	columns := make([]int, len(tokens))
+	for i, t := range tokens {
+		columns[i] = t.Position.Column
+		if i > 0 && t.Position.Line == tokens[i-1].Position.Line {
+			columns[i] = columns[i-1]
+		}
+	}
+	return columns
 }
 
 func (p *parser) peek() *token.Token {

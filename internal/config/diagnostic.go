@@ -109,9 +109,13 @@ func window(line string, column int) (string, int) {
 
 // errors sorts the faults found so far and blots out literal secrets.
 func (d *decoder) errors(file string) *Errors {
-	e := &Errors{List: d.faults, lines: strings.Split(strings.ReplaceAll(d.src, "\r\n", "\n"), "\n")}
+	e := &Errors{List: d.faults, lines: strings.Split(d.src, "\n")}
 	for i := range e.List {
-		e.List[i].File = file
+		g := &e.List[i]
+		g.File = file
+		// A place that the scanner got wrong is at least one of this file.
+		g.Line = max(1, min(g.Line, len(e.lines)))
+		g.Column = max(1, min(g.Column, utf8.RuneCountInString(e.lines[g.Line-1])+1))
 	}
 	slices.SortStableFunc(e.List, func(a, b Diagnostic) int {
 		if a.Line != b.Line {

@@ -8,7 +8,7 @@ import (
 
 // flow reads a mapping in braces or a list in brackets.
 func (p *parser) flow() *node {
-	open, indent := p.peek(), p.lineIndent(p.i)
+	open, indent := p.peek(), p.indents[p.i]
 	p.i++
 	if p.depth++; p.depth > maxDepth {
 		return p.fail(open, "values nest deeper than %d levels", maxDepth)
@@ -44,14 +44,6 @@ func (p *parser) flow() *node {
 			return n
 		}
 	}
-}
-
-// lineIndent gives the column of the first token on token i's line.
-func (p *parser) lineIndent(i int) int {
-	for i > 0 && p.tokens[i-1].Position.Line == p.tokens[i].Position.Line {
-		i--
-	}
-	return p.tokens[i].Position.Column
 }
 
 func (p *parser) flowEntry(n *node) {

@@ -12,6 +12,10 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
+// maxBlank bounds the blank lines in a row. The scanner takes them off the end
+// of a text block one by one, and copies the whole text for each.
+const maxBlank = 100
+
 // maxMarks bounds the number of characters that can become a token of their
 // own. A token costs some 250 bytes, so that 4 MiB of brackets would cost a
 // gigabyte; a large estate has a tenth of this.
@@ -31,7 +35,8 @@ func clean(data []byte) (string, []Diagnostic) {
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
 		return "", one(1, 1, "", "the file is UTF-16; save it as UTF-8")
 	}
-	src := string(data)
+	// The scanner counts some line ends of Windows twice.
+	src := strings.ReplaceAll(string(data), "\r\n", "\n")
 	marks := 0
 	for _, c := range data {
 		if strings.IndexByte("[]{},:-?&*!|>'\"%#", c) >= 0 {
@@ -45,13 +50,18 @@ func clean(data []byte) (string, []Diagnostic) {
 }
 
 // strange finds bytes that are not UTF-8, control characters and tabs, the
-// first of each line.
+// first of each line, and deserts of blank lines.
 func strange(src string) []Diagnostic {
 	var found []Diagnostic
-	line := 0
+	line, blank := 0, 0
 	for text := range strings.Lines(src) {
 		line++
-		text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+		text = strings.TrimSuffix(text, "\n")
+		if blank++; strings.TrimLeft(text, " ") != "" {
+			blank = 0
+		} else if blank > maxBlank {
+			return append(found, Diagnostic{Line: line, Column: 1, Message: fmt.Sprintf("more than %d blank lines follow each other", maxBlank)})
+		}
 		col := 0
 		for i, r := range text {
 			col++
@@ -85,7 +95,7 @@ func scan(src string) (tokens []*token.Token, fault *Diagnostic) {
 			tokens, fault = nil, &Diagnostic{Line: 1, Column: 1, Message: "the file cannot be read as YAML"}
 		}
 	}()
-	lines := strings.Split(src, "\n")
+	p := placer{lines: strings.Split(src, "\n")}
 	var s scanner.Scanner
 	s.Init(src)
 	for {
@@ -102,7 +112,7 @@ func scan(src string) (tokens []*token.Token, fault *Diagnostic) {
 					Message: "this is not YAML: " + t.Error,
 				}
 			default:
-				place(lines, t)
+				p.place(t)
 				tokens = append(tokens, t)
 			}
 		}
@@ -112,26 +122,36 @@ func scan(src string) (tokens []*token.Token, fault *Diagnostic) {
 	}
 }
 
-// place corrects the column of a plain text. The scanner reckons it backwards
+// placer corrects the columns of plain texts. The scanner reckons one backwards
 // from the text's end, and spaces at the end of a line lead it astray.
-func place(lines []string, t *token.Token) {
-	if t.Indicator != token.NotIndicator || t.Position.Line > len(lines) {
+type placer struct {
+	lines []string
+	// The place of the last token, from which the next one's is found, in
+	// characters and bytes: counting each from the line's start would be
+	// quadratic in a file of one line.
+	line, column, at int
+}
+
+func (p *placer) place(t *token.Token) {
+	pos := t.Position
+	if t.Indicator != token.NotIndicator || pos.Line > len(p.lines) {
 		return
 	}
-	line := lines[t.Position.Line-1]
-	at := len(line) // in bytes; the scanner counts characters
-	for i := range line {
-		if t.Position.Column--; t.Position.Column == 0 {
-			at = i
-			break
+	line := p.lines[pos.Line-1]
+	if p.line != pos.Line || p.column > pos.Column {
+		p.line, p.column, p.at = pos.Line, 1, 0
+	}
+	for p.column < pos.Column && p.at < len(line) {
+		_, n := utf8.DecodeRuneInString(line[p.at:])
+		p.column, p.at = p.column+1, p.at+n
+	}
+	if !strings.HasPrefix(line[p.at:], t.Value) {
+		const reach = 1 << 10
+		from := max(0, p.at-reach)
+		if i := strings.LastIndex(line[from:min(len(line), p.at+len(t.Value))], t.Value); i >= 0 {
+			pos.Column -= utf8.RuneCountInString(line[from+i : p.at])
+		} else if i := strings.Index(line[p.at:min(len(line), p.at+reach)], t.Value); i >= 0 {
+			pos.Column += utf8.RuneCountInString(line[p.at : p.at+i])
 		}
 	}
-	if !strings.HasPrefix(line[at:], t.Value) {
-		if i := strings.LastIndex(line[:min(len(line), at+len(t.Value))], t.Value); i >= 0 {
-			at = i
-		} else if i := strings.Index(line[at:], t.Value); i >= 0 {
-			at += i
-		}
-	}
-	t.Position.Column = utf8.RuneCountInString(line[:at]) + 1
 }

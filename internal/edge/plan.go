@@ -17,7 +17,7 @@ func (c candidate) open() bool { return c.State != route.Drained }
 // open).
 func (s *service) plan(safe bool, now time.Time) []candidate {
 	if !safe && s.cfg.Writes == estate.WritesOneSite {
-		return s.only(s.writer())
+		return s.writerOnly() // drained or not: writes leave a site by the table's move alone
 	}
 	if safe && !s.cfg.SpareReads && s.cfg.Policy == estate.Primary {
 		active := s.only(s.writer())
@@ -47,6 +47,15 @@ func (s *service) writer() estate.SiteID {
 		return s.cfg.Active
 	}
 	return s.cfg.Origins[0].Site
+}
+
+func (s *service) writerOnly() []candidate {
+	for _, c := range s.origins {
+		if c.Site == s.writer() {
+			return []candidate{c}
+		}
+	}
+	return nil
 }
 
 func (s *service) only(site estate.SiteID) []candidate {

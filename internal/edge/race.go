@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -129,8 +130,7 @@ func (a *attempt) headed() bool { return a.head.Load() }
 
 // why gives the reason for which the attempt was ended from our side, or nil.
 func (a *attempt) why() error {
-	switch err := context.Cause(a.ctx); err {
-	case errEjected, errOvertook:
+	if err := context.Cause(a.ctx); errors.Is(err, errEjected) || errors.Is(err, errOvertook) {
 		return err
 	}
 	return nil
@@ -151,13 +151,13 @@ func readBody(resp *upstream.Response, within time.Duration) ([]byte, error) {
 	b := make([]byte, resp.Length)
 	resp.SetReadDeadline(time.Now().Add(within))
 	if _, err := io.ReadFull(resp.Body, b); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, err
 	}
 	_, err := resp.Body.Read(make([]byte, 1)) // the end gives the connection back
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return b, err

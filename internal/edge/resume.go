@@ -104,7 +104,7 @@ func (r *relay) Read(p []byte) (int, error) {
 			}
 			return n, nil
 		}
-		if err == io.EOF && r.complete() {
+		if errors.Is(err, io.EOF) && r.complete() {
 			return 0, io.EOF
 		}
 		if err == nil || r.patient(err) {
@@ -154,7 +154,7 @@ func (r *relay) lost(err error) error {
 		return context.Cause(r.ctx)
 	}
 	slow := errors.Is(err, os.ErrDeadlineExceeded)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	if r.out.a != nil && !r.blamed {

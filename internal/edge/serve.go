@@ -133,7 +133,7 @@ func (h *server) request(w http.ResponseWriter, r *http.Request, s *service) (*u
 	in := &clientBody{r: r.Body, left: limit, rc: http.NewResponseController(w)}
 	if r.ContentLength <= bodyInMemory {
 		var buf bytes.Buffer
-		if _, err := io.CopyN(&buf, in, bodyInMemory+1); err == io.EOF {
+		if _, err := io.CopyN(&buf, in, bodyInMemory+1); errors.Is(err, io.EOF) {
 			req.Payload = buf.Bytes()
 			if req.Payload == nil {
 				req.Payload = []byte{}
@@ -288,7 +288,7 @@ func copyBody(w io.Writer, rc *http.ResponseController, body io.Reader, flush bo
 				}
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

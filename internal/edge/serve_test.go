@@ -111,7 +111,7 @@ func TestSwitchedProtocolPassesBothWays(t *testing.T) {
 	a := newSite(t, "a")
 	a.handle(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" {
-			http.Error(w, "upgrade", 426)
+			http.Error(w, "upgrade", http.StatusUpgradeRequired)
 			return
 		}
 		c, buf, err := http.NewResponseController(w).Hijack()
@@ -133,6 +133,9 @@ func TestSwitchedProtocolPassesBothWays(t *testing.T) {
 	_, _ = io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	br := bufio.NewReader(c)
 	resp, err := http.ReadResponse(br, nil)
+	if err == nil {
+		defer func() { _ = resp.Body.Close() }()
+	}
 	if err != nil || resp.StatusCode != 101 || resp.Header.Get("Sec-Websocket-Accept") != "x" {
 		t.Fatalf("%v %v", resp, err)
 	}

@@ -51,9 +51,10 @@ func (s *site) listen(t *testing.T, addr string) {
 	s.srv = &http.Server{Handler: http.HandlerFunc(s.serve), ConnState: func(c net.Conn, st http.ConnState) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if st == http.StateNew {
+		switch st {
+		case http.StateNew:
 			s.conns[c] = struct{}{}
-		} else if st == http.StateClosed {
+		case http.StateClosed:
 			delete(s.conns, c)
 		}
 	}, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}

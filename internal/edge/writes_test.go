@@ -175,6 +175,20 @@ func TestServiceThatWritesAtOneSiteMovesOnlyByTable(t *testing.T) {
 	}
 }
 
+func TestWritesStayAtADrainedSiteUntilTheTableMovesThem(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	w := newWorld(t, func(s *route.Service) {
+		s.Writes, s.Active = estate.WritesOneSite, "a"
+		s.Origins[0].State = route.Drained
+	}, a, b)
+	if got := w.do("POST", "/", "x"); got.status != 200 || got.header.Get("Site") != "a" {
+		t.Errorf("POST: %d from %q", got.status, got.header.Get("Site"))
+	}
+	if got := w.get("/"); got.header.Get("Site") != "b" {
+		t.Errorf("read served by %q", got.header.Get("Site"))
+	}
+}
+
 func TestSpareReadsOffKeepsReadsOnTheActiveOrigin(t *testing.T) {
 	a, b := newSite(t, "a"), newSite(t, "b")
 	w := newWorld(t, func(s *route.Service) { s.SpareReads = false }, a, b)

@@ -109,10 +109,15 @@ func (in *Inputs) state(s *estate.Service, o estate.Origin, last, pinned *route.
 		}
 		return p.State
 	}
-	if v, ok := in.Verdicts[estate.Target{Service: s.ID, Site: o.Site}]; ok {
+	before, known := originOf(last, o.Site)
+	known = known && before.URL == o.URL && before.State != route.Drained
+	v, judged := in.Verdicts[estate.Target{Service: s.ID, Site: o.Site}]
+	switch {
+	case judged && v.State == health.Unknown && known && before.State != route.Up:
+		return before.State // that checks ceased is no sign of life
+	case judged:
 		return stateOf(v.State)
-	}
-	if before, ok := originOf(last, o.Site); ok && before.URL == o.URL && before.State != route.Drained {
+	case known:
 		return before.State
 	}
 	return route.Unknown

@@ -133,7 +133,7 @@ func TestDecide(t *testing.T) {
 		{name: "until it is asked for", change: manual, last: "b* up, a up", verdicts: "a:up@1s b:up", failback: true, want: "a* up, b up"},
 		{name: "but not to a dead origin", change: manual, last: "b* up, a down", verdicts: "a:down b:up", failback: true, want: "b* up, a down"},
 		{name: "a restart resurrects nothing", last: "b* up, a down", want: "b* up, a down"},
-		{name: "until evidence comes", last: "b* up, a down", verdicts: "a:unknown", want: "b* up, a unknown"},
+		{name: "and checks that ceased are no sign of life", last: "b* up, a down", verdicts: "a:unknown b:up", want: "b* up, a down"},
 		{name: "a drain of the past leaves no trace", last: "b* up, a drained", want: "b* up, a unknown"},
 		{name: "a drained origin is out and loses the active site", last: "a* up, b up", verdicts: "a:up b:up", overrides: []Override{drainOf("a", 0, false)}, want: "b* up, a drained"},
 		{name: "a drain stands above a verdict", last: "a* up, b up", verdicts: "a:up b:down", overrides: []Override{drainOf("a", 0, false)}, want: "b* down, a drained"},
@@ -270,9 +270,13 @@ func checkTable(t *testing.T, s *estate.Service, in Inputs, got *route.Table) {
 		if o.State == route.Down {
 			down++
 		}
-		if v := in.Verdicts[estate.Target{Service: "shop", Site: o.Site}]; v.State == health.Down && v.Cause == health.CauseRefused {
+		v := in.Verdicts[estate.Target{Service: "shop", Site: o.Site}]
+		before, _ := originOf(serviceOf(in.Last, s.ID), o.Site)
+		held := v.State == health.Down || v.State == health.Unknown && before.State == route.Down
+		switch {
+		case held && v.Cause == health.CauseRefused:
 			hard++
-		} else if v.State == health.Down {
+		case held:
 			soft++
 		}
 	}

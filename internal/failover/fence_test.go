@@ -82,7 +82,9 @@ func TestFenceURL(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
-	mux.HandleFunc("POST /no", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "not today", 503) })
+	mux.HandleFunc("POST /no", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "not today", http.StatusServiceUnavailable)
+	})
 	mux.HandleFunc("POST /hang", func(http.ResponseWriter, *http.Request) { <-release })
 	mux.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	srv := httptest.NewServer(mux)

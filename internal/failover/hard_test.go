@@ -280,6 +280,34 @@ func TestACommitDemandsTheRecordItBegan(t *testing.T) {
 	})
 }
 
+// TestALeaseLostForAMomentIsLost: another controller had it in between, and
+// what it did then is not known.
+func TestALeaseLostForAMomentIsLost(t *testing.T) {
+	simulate(t, fencedService(), func(t *testing.T, w *world) {
+		n := w.start("one", nil)
+		w.setHook(func(fenceOrder) (int, error) {
+			if len(w.orders()) == 1 {
+				ctx := context.Background()
+				if err := w.store.Release(ctx, leaseName, "one"); err != nil {
+					t.Error(err)
+				}
+				if _, err := w.store.Lease(ctx, leaseName, "another", time.Millisecond); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Second)
+			}
+			return 200, nil
+		})
+		n.want(time.Second, "a* up, b up")
+		w.kill("a")
+		n.want(15*time.Second, "b* up, a down")
+		n.wantEntry(journal.KindFence, "lease failover was lost")
+		if o := w.orders(); len(o) != 2 || o[0] != o[1] {
+			t.Errorf("orders: %+v, want the same one twice", o)
+		}
+	})
+}
+
 func TestHardMovesWaitForTheStore(t *testing.T) {
 	simulate(t, fencedService(), func(t *testing.T, w *world) {
 		n := w.start("one", nil)

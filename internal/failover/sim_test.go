@@ -44,7 +44,7 @@ func newWorld(t *testing.T, e *estate.Estate) *world {
 		t: t, e: e, store: &flaky{Store: memstate.New()},
 		down: map[estate.SiteID]bool{}, badFrom: map[estate.SiteID]time.Time{}, epochs: map[uint64]string{},
 	}
-	t.Cleanup(func() { _ = w.store.Store.Close() })
+	t.Cleanup(func() { _ = w.store.Close() })
 	return w
 }
 

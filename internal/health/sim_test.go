@@ -276,6 +276,21 @@ func lossy(share float64, cause Cause, outages []span) world {
 	}
 }
 
+// bursts loses 60 % of attempts for about a second, about every 50 s.
+func bursts() world {
+	var until, next time.Duration
+	return func(t time.Duration, rng *rand.Rand) Cause {
+		if t >= next {
+			until = t + time.Duration(rng.ExpFloat64()*float64(time.Second))
+			next = until + time.Duration(rng.ExpFloat64()*float64(50*time.Second))
+		}
+		if t < until && rng.Float64() < 0.6 {
+			return CauseTimeout
+		}
+		return CauseNone
+	}
+}
+
 // everyHour gives an outage of the length in each hour but the first, at
 // moments that do not line up with the checks.
 func everyHour(length, outage time.Duration, rng *rand.Rand) []span {

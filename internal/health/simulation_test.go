@@ -54,9 +54,23 @@ func simLoss(t *testing.T, length time.Duration) {
 				t.Errorf("%s: %d changes without any failure, want the first one only", r.name, len(o.changes))
 			}
 			if float64(o.falseDn)/days > 10 {
-				t.Errorf("%s, loss %.0f %%: %d false downs in %.0f days (seed %d)", r.name, 100*loss, o.falseDn, days, *simSeed)
+				t.Errorf("%s, loss %.0f %%: %d false downs in %g days (seed %d)", r.name, 100*loss, o.falseDn, days, *simSeed)
 			}
 		}
+		simBursts(t, r.name, sim{every: r.every, timeout: r.timeout, fresh: 10 * time.Second, length: length, world: bursts(), seed: *simSeed})
+	}
+}
+
+// simBursts: losses that come together, which no threshold can tell from a
+// short outage. It is shown, and only its damping is asserted.
+func simBursts(t *testing.T, name string, s sim) {
+	o := s.run()
+	days := s.length.Hours() / 24
+	_, worst := o.downs()
+	t.Logf("| %s | bursts, 1.2 %% | %.2f | %.1f | %.1f | %.1f |", name, float64(o.falseDn)/days,
+		float64(o.plainDn)/days, o.wrongly.Minutes()/days, float64(o.falseDeg)/days)
+	if worst > 20 {
+		t.Errorf("%s: %d downs in an hour of bursts (seed %d)", name, worst, *simSeed)
 	}
 }
 

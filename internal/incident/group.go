@@ -17,26 +17,41 @@ const keepRecent = 10 * time.Minute
 // sight brings a sighting to the incident where it belongs.
 func (b *book) sight(now time.Time, s sighting) {
 	r := b.group(s.target, s.at)
-	if r != nil && r.Incident.State == Monitoring && s.at.Sub(r.Incident.Times.Recovered) >= b.hold {
-		// The hold-down was over when this happened; we only learn of it late.
+	if r != nil && b.overBy(now, r, s.at) {
 		b.close(r, r.Incident.Times.Recovered.Add(b.hold))
+		b.release(r)
 		r = nil
 	}
-	if r == nil {
+	if r == nil || s.at.Before(r.Incident.Opened) {
 		if old := b.closedAround(s.target, s.at); old != nil {
-			old.add(s)
-			b.cover(old, s.target.Service, s.at)
-			b.rank(old)
-			b.level(s.target).grace = now.Add(b.hold)
-			b.urgent = true
+			b.addLate(now, old, s)
 			return
 		}
+	}
+	if r == nil {
 		r = b.open(s.at, s.target.Site)
 	}
 	r.add(s)
 	b.cover(r, s.target.Service, s.at)
 	b.explain(r, s.target.Service)
 	b.review(now, now, r)
+}
+
+// overBy reports whether the incident's hold-down was over when late evidence
+// happened, although we only learn of it during the hold-down. What happens now
+// continues the incident: a restart makes the hold-down longer.
+func (b *book) overBy(now time.Time, r *record, at time.Time) bool {
+	return r.Incident.State == Monitoring && now.Sub(at) >= b.hold && at.Sub(r.Incident.Times.Recovered) >= b.hold
+}
+
+// addLate takes a sighting into the closed incident of its time. If the origin
+// is still unwell, other evidence will say so; tick gives that a while to come.
+func (b *book) addLate(now time.Time, r *record, s sighting) {
+	r.add(s)
+	b.cover(r, s.target.Service, s.at)
+	b.rank(r)
+	b.level(s.target).grace = now.Add(b.hold)
+	b.urgent = true
 }
 
 // group finds the running incident for an unwell origin. The package comment

@@ -194,6 +194,16 @@ func (i *Impact) add(svc estate.ServiceID, c Counts) {
 	i.Counts = i.plus(c)
 }
 
+// sub takes counters back. The longest time stays.
+func (i *Impact) sub(svc estate.ServiceID, c Counts) {
+	part := i.Services[svc].minus(c)
+	part.LongestMS = i.Services[svc].LongestMS
+	i.Services[svc] = part
+	sum := i.minus(c)
+	sum.LongestMS = i.LongestMS
+	i.Counts = sum
+}
+
 // Filter selects incidents. Zero fields select everything.
 type Filter struct {
 	States  []State

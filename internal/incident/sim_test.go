@@ -29,14 +29,16 @@ type sim struct {
 	events []health.Event
 	out    bool // ejected by the present data process
 	counts health.Traffic
-	total  Counts // of all data processes
+	total  Counts         // of all data processes
+	last   health.Traffic // of the data process before
+	until  time.Time      // when that one ends
 }
 
 func TestRandomFaultsAreCountedExactlyOnce(t *testing.T) {
 	seeds := []uint64{*simSeed}
 	if *simSeed == 0 {
 		seeds = nil
-		for s := range uint64(20) {
+		for s := range uint64(4000) {
 			seeds = append(seeds, s+1)
 		}
 	}
@@ -72,12 +74,16 @@ func (s *sim) step() {
 	if s.down != s.out && s.chance(0.5) {
 		s.eject(s.down)
 	}
-	if s.chance(0.01) { // a hand-over
+	if s.chance(0.01) { // a hand-over; the old process drains, reporting, for a while
 		s.traffic()
+		s.last, s.until = s.counts, time.Now().Add(20*time.Second)
 		s.gen++
 		s.seq, s.out, s.counts = 0, false, health.Traffic{Service: "shop"}
 	}
 	s.serve()
+	if s.gen > 0 && time.Now().Before(s.until) {
+		s.r.desk.Traffic(fmt.Sprintf("d%d", s.gen-1), time.Now(), []health.Traffic{s.last})
+	}
 	if s.chance(0.9) {
 		s.traffic()
 	}

@@ -181,8 +181,30 @@ func (b *book) cover(r *record, svc estate.ServiceID, at time.Time) {
 		d := &b.ring[svc][i]
 		if d.at.After(from) && (until.IsZero() || !d.at.After(until)) {
 			r.Incident.Impact.add(svc, d.counts)
-			d.taken = true
+			b.take(d, true)
 		}
+	}
+}
+
+// release takes back what a closed incident counted after its end.
+func (b *book) release(r *record) {
+	for svc, from := range r.From {
+		for i := range b.ring[svc] {
+			d := &b.ring[svc][i]
+			if d.at.After(from) && d.at.After(r.Incident.Closed) {
+				r.Incident.Impact.sub(svc, d.counts)
+				b.take(d, false)
+			}
+		}
+	}
+}
+
+// take notes whether an incident counts the report, which changes what its
+// source may be stored as.
+func (b *book) take(d *delta, taken bool) {
+	d.taken = taken
+	if s := b.sources[d.source]; s != nil {
+		s.dirty = true
 	}
 }
 

@@ -78,7 +78,7 @@ func (p *plan) exchange(ctx context.Context, deadline time.Time, conn net.Conn, 
 			_ = conn.Close()
 		}
 	}()
-	resp, err := a.head(request)
+	resp, err := a.head(request) //nolint:bodyclose // closing the body would read all of it; the connection is closed instead
 	if err != nil {
 		err = classified(awaiting, err)
 		var f *failure

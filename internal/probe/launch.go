@@ -105,7 +105,9 @@ func (r *Runner) finish(j *job, conn net.Conn, counted, hung bool) {
 	}
 	j.place, j.cancel, j.hung = idle, nil, hung
 	if j.entry.gone {
-
+		if conn != nil {
+			_ = conn.Close()
+		}
 	} else {
 		if !j.fresh {
 			j.entry.conn = conn

@@ -157,22 +157,23 @@ func (g *Group) Members() []Process {
 }
 
 // Stop ends the group and everything that its processes started, wherever
-// that moved to. It returns when they are gone.
+// that moved to: with SIGTERM, and after grace with SIGKILL. It returns when
+// they are gone, or cannot be killed within five seconds.
 func (g *Group) Stop(grace time.Duration) {
 	var family []Process
-	if _, over := g.Status(); !over {
+	if _, over := g.Status(); over {
+		family = g.left
+	} else {
 		family = append(Children(g.pid), g.Members()...)
 		_ = g.Signal(syscall.SIGTERM)
 		_ = g.Signal(syscall.SIGCONT) // a frozen process cannot end by itself
 		select {
 		case <-g.done:
+			family = append(family, g.left...)
 		case <-time.After(grace):
-			family = append(family, Children(g.pid)...)
-			_ = g.Signal(syscall.SIGKILL)
-			<-g.done
+			family = append(family, append(Children(g.pid), g.Members()...)...)
 		}
 	}
-	family = append(family, g.left...)
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		left := 0
 		for _, p := range family {

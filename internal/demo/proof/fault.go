@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sparecloud/spare/internal/apiv1"
 	"github.com/sparecloud/spare/internal/demo/load"
 )
 
@@ -87,11 +88,17 @@ func (j *judge) victim(f *Fault) {
 	lacks(p.VictimAfter == 0, "it answered %d requests that were sent after the fault", p.VictimAfter)
 	lacks(p.OthersAfter > 0 && 2*p.OthersAfter > p.AllAfter, "others answered only %d of the %d requests right after", p.OthersAfter, p.AllAfter)
 	for _, in := range j.Incidents {
-		if in.Site == f.Site && !in.Opened.Before(f.At.Truncate(time.Millisecond)) && in.Opened.Before(f.Until) {
+		if blames(in, f.Site) && !in.Opened.Before(f.At.Truncate(time.Millisecond)) && in.Opened.Before(f.Until) {
 			f.Proof.Incident = in.ID
 		}
 	}
 	lacks(f.Proof.Incident != "", "Spare opened no incident for it")
+}
+
+// blames reports whether the incident is about the site: as a whole, or as one
+// of several.
+func blames(in apiv1.Incident, site string) bool {
+	return in.Site == site || slices.ContainsFunc(in.Causes, func(c apiv1.Cause) bool { return c.Site == site })
 }
 
 func asked(r Reply) string {

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -45,6 +46,9 @@ func (j *judge) incidents() {
 		own := Incident{ID: in.ID, Site: in.Site, Title: in.Title, Severity: in.Severity, Opened: in.Opened, Closed: in.Closed, Causes: in.Causes}
 		if own.Causes == nil {
 			own.Causes = []apiv1.Cause{}
+		}
+		for _, c := range own.Causes {
+			own.Site = cmp.Or(own.Site, c.Site)
 		}
 		j.r.Incidents = append(j.r.Incidents, own)
 		if in.Closed.IsZero() {

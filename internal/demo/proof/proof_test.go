@@ -178,6 +178,15 @@ func TestEveryMissingProofIsMissed(t *testing.T) {
 	}
 }
 
+// Spare may hold several sites' trouble to be one incident.
+func TestAnIncidentOfSeveralSitesCountsForEachThatItBlames(t *testing.T) {
+	e := good()
+	e.Incidents[1].Site, e.Incidents[1].Causes = "", []apiv1.Cause{{Kind: "x"}, {Kind: "y", Site: "cloud-a"}}
+	if r := Judge(e); !r.OK || r.Incidents[0].Site != "cloud-a" {
+		t.Errorf("broken: %q, incidents %+v", r.Broken, r.Incidents)
+	}
+}
+
 func TestUnknownEffectIsReconciledAndNoPromise(t *testing.T) {
 	e := good()
 	e.Entries[0].Outcome, e.Entries[5].Outcome = load.MaybeApplied, load.MaybeApplied

@@ -51,7 +51,7 @@ type Orders struct {
 // Incident is what Spare wrote down by itself.
 type Incident struct {
 	ID       string        `json:"id"`
-	Site     string        `json:"site"`
+	Site     string        `json:"site"` // that it is about; of several the likeliest
 	Title    string        `json:"title,omitempty"`
 	Severity string        `json:"severity,omitempty"`
 	Opened   time.Time     `json:"opened"`

@@ -181,7 +181,7 @@ func TestTornLastLineIsCutOffAndTheLogGoesOn(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, LogName)
 	whole := `{"id":"o1","item":1,"qty":1,"via":"front"}` + "\n"
-	if err := os.WriteFile(path, []byte(whole+`{"id":"o2","item":1,"qt`), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(whole+`{"id":"o2-that-is-longer-than-the-next","item":1,"qt`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if recs, err := ReadLog(dir); err != nil || len(recs) != 1 {

@@ -175,7 +175,7 @@ func (h *fields) body(r requestLine) (int64, error) {
 func hostOK(h string) bool {
 	for i := range len(h) {
 		c := h[i]
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.IndexByte(".-_:[]", c) >= 0) {
+		if letter, digit := 'a' <= c && c <= 'z', '0' <= c && c <= '9'; !letter && !digit && strings.IndexByte(".-_:[]", c) < 0 {
 			return false
 		}
 	}

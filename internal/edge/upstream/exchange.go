@@ -181,7 +181,7 @@ func (x *exchange) sendBody() error {
 	src, dst := source{x.req.Body}, patient{x}
 	if x.req.Length > 0 {
 		n, err := io.CopyN(dst, src, x.req.Length)
-		if err == io.EOF || (err == nil && n < x.req.Length) {
+		if errors.Is(err, io.EOF) || (err == nil && n < x.req.Length) {
 			return bodyError{io.ErrUnexpectedEOF}
 		}
 		return err
@@ -219,7 +219,7 @@ func (s source) Read(p []byte) (int, error) {
 func (x *exchange) readHead() error {
 	for {
 		x.c.headLeft = maxHead
-		raw, err := http.ReadResponse(x.c.br, &http.Request{Method: x.req.Method})
+		raw, err := http.ReadResponse(x.c.br, &http.Request{Method: x.req.Method}) //nolint:bodyclose // body.Close ends the exchange
 		x.c.headLeft = -1
 		if err != nil {
 			if errors.Is(err, io.ErrUnexpectedEOF) && x.c.received > 0 {

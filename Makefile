@@ -1,0 +1,49 @@
+# make demo: watch a cloud die.  make test: everything that can be tested here.
+# Both need Go and nothing else; test-deps adds the peers that some tests use.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+RACE    := $(shell $(GO) env CGO_ENABLED | grep -q 1 && command -v $$($(GO) env CC | cut -d' ' -f1) >/dev/null 2>&1 && echo -race)
+FUZZTIME ?= 30s
+
+.PHONY: demo build test test-deps lint fuzz bench nightly clean
+
+demo: build
+	./bin/spare demo $(DEMO)
+
+build:
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/spare ./cmd/spare
+
+test:
+	$(GO) test $(RACE) -timeout 20m $$($(GO) list ./... | grep -v /tests/)
+	$(GO) test -timeout 20m ./tests/...
+
+# Peers: nginx and HAProxy as other people's servers. Where packages cannot be
+# installed, the tests that need a peer skip and say so.
+test-deps:
+	@if ! { command -v nginx && command -v haproxy && command -v python3; } >/dev/null 2>&1; then \
+	  if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light haproxy python3; \
+	  else echo "install nginx, haproxy and python3 to run every test"; fi; fi
+
+lint:
+	@mkdir -p bin
+	@[ -x bin/golangci-lint ] && bin/golangci-lint version 2>/dev/null | grep -q 2.15.0 || GOBIN=$(CURDIR)/bin $(GO) install $(LINT)
+	bin/golangci-lint run ./...
+
+# Each fuzz target in turn.
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /tests/)
+
+nightly: test-deps
+	SPARE_NIGHTLY=1 $(GO) test $(RACE) -count=3 -timeout 2h ./...
+	$(MAKE) fuzz FUZZTIME=5m
+
+clean:
+	rm -rf bin
