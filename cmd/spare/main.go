@@ -16,7 +16,7 @@ var version string
 func main() {
 	os.Exit(cli.Main(cli.Options{
 		Version: version,
-		Run: func(ctx context.Context, o cli.RunOptions) error { return app.Run(ctx, options(o)) },
+		Run:     func(ctx context.Context, o cli.RunOptions) error { return app.Run(ctx, options(o)) },
 		Process: func(ctx context.Context, role string, o cli.RunOptions) error {
 			return app.Process(ctx, role, options(o))
 		},

@@ -54,7 +54,10 @@ func parse(src string) (root *node, faults []Diagnostic, torn bool) {
 // oneDocument takes the marks of documents and directives out.
 func (p *parser) oneDocument() {
 	if len(p.tokens) > 0 && p.tokens[0].Type == token.DocumentHeaderType {
-		p.tokens = p.tokens[1:]
+		head := p.tokens[0]
+		if p.tokens = p.tokens[1:]; len(p.tokens) > 0 && p.tokens[0].Position.Line == head.Position.Line {
+			p.fault(p.tokens[0], "nothing may follow --- on its line")
+		}
 	}
 	for i, t := range p.tokens {
 		switch t.Type {

@@ -62,6 +62,10 @@ func (p *parser) flowEntry(n *node) {
 	}
 	value := &node{kind: null, line: key.line, col: key.col}
 	if p.peekType() == token.MappingValueType {
+		if colon := p.peek(); colon.Position.Line != t.Position.Line {
+			p.fail(colon, "a key and its colon must stand on one line")
+			return
+		}
 		p.i++
 		switch p.peekType() {
 		case token.CollectEntryType, token.MappingEndType:

@@ -26,7 +26,7 @@ func (s *stage) breakIt(ctx context.Context, c *cloud, f *proof.Fault) error {
 	p := &f.Proof
 	p.PID = c.group.PID()
 	for i := range 2 {
-		if err := pause(ctx, time.Duration(i)*500*time.Millisecond); err != nil {
+		if err := pause(ctx, time.Duration(i)*300*time.Millisecond); err != nil {
 			return err
 		}
 		if n, reply := served(ctx, c); reply == proof.Answered {

@@ -97,6 +97,7 @@ sites:
   %s:
     policy: primary     # one cloud serves, the others are spare
     failback: manual    # a cloud that comes back waits for its turn
+    limits: {timeout: 1s}
     writes: anywhere    # the shop itself keeps orders at two clouds
     origins:
 %s    check: {http: {path: /healthz}, every: 200ms, timeout: 250ms}

@@ -31,7 +31,7 @@ func paceOf(o Options) pace {
 	case o.hooks.pace != nil:
 		return *o.hooks.pace
 	case o.Fast:
-		return pace{rate: 250, conns: 50, rto: time.Second, settle: 2500 * time.Millisecond, watch: 2500 * time.Millisecond, calm: 500 * time.Millisecond, sure: 3 * time.Second, back: 20 * time.Second}
+		return pace{rate: 250, conns: 50, rto: time.Second, settle: 2 * time.Second, watch: 2 * time.Second, calm: 500 * time.Millisecond, sure: 3 * time.Second, back: 20 * time.Second}
 	default:
 		return pace{rate: 250, conns: 50, rto: time.Second, settle: 10 * time.Second, watch: 12 * time.Second, calm: 6 * time.Second, sure: 3 * time.Second, back: 40 * time.Second}
 	}
@@ -186,8 +186,8 @@ func (s *stage) watch(ctx context.Context, f *proof.Fault) error {
 	now := *f
 	now.Until = time.Now()
 	m := s.ledger.Meter(now.Until)
-	if ms, ok := proof.Switch(s.ledger.Entries(), now); ok {
-		s.screen.Say("%s; %s serves; %d requests failed so far", screen.Felt(ms), m.Cloud, m.Failed)
+	if felt, ok := proof.Feel(s.ledger.Entries(), now); ok {
+		s.screen.Say("%s; %s serves; %d requests failed so far", screen.Felt(felt.SwitchMS, felt.StallMS), m.Cloud, m.Failed)
 	} else {
 		s.screen.Fault("nobody serves: %d requests failed so far", m.Failed)
 	}

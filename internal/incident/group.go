@@ -19,7 +19,6 @@ func (b *book) sight(now time.Time, s sighting) {
 	r := b.group(s.target, s.at)
 	if r != nil && b.overBy(now, r, s.at) {
 		b.close(r, r.Incident.Times.Recovered.Add(b.hold))
-		b.release(r)
 		r = nil
 	}
 	if r == nil || s.at.Before(r.Incident.Opened) {
@@ -124,6 +123,7 @@ func (b *book) open(at time.Time, site estate.SiteID) *record {
 func (b *book) close(r *record, at time.Time) {
 	r.Incident.State = Closed
 	r.Incident.Closed = at.UTC()
+	b.release(r)
 	r.Notices = append(r.Notices, notify.IncidentClosed)
 	r.tell(at, "closed", journal.Info, closedMessage(&r.Incident))
 	r.said = r.summary()

@@ -185,11 +185,18 @@ func TestLateEventsOfTwoFaultsMakeTwoIncidents(t *testing.T) {
 	p := newPlay(threeByTwo)
 	p.event(1000, 100, 1, health.Ejected, "shop@virginia")
 	p.event(1000, 110, 2, health.Readmitted, "shop@virginia")
+	p.report(1000, "d9", shop(500, 3, 0, 0)) // the first report after a long time
 	p.event(1000, 900, 3, health.Ejected, "shop@virginia")
 	if d := cmp.Diff([]string{"closed virginia shop", "open virginia shop"}, p.sum()); d != "" {
 		t.Fatal(d)
 	}
+	if d := cmp.Diff(Counts{Requests: 500, Retried: 3}, p.b.running()[0].Incident.Impact.Counts); d != "" {
+		t.Error(d)
+	}
 	for _, r := range p.b.closed() {
+		if d := cmp.Diff(Counts{}, r.Incident.Impact.Counts); d != "" {
+			t.Error(d)
+		}
 		if !r.Incident.Closed.Equal(p.at(120)) {
 			t.Errorf("closed %v, want when its hold-down was over, %v", r.Incident.Closed, p.at(120))
 		}

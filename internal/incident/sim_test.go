@@ -38,7 +38,7 @@ func TestRandomFaultsAreCountedExactlyOnce(t *testing.T) {
 	seeds := []uint64{*simSeed}
 	if *simSeed == 0 {
 		seeds = nil
-		for s := range uint64(4000) {
+		for s := range uint64(20) {
 			seeds = append(seeds, s+1)
 		}
 	}

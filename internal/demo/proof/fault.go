@@ -29,14 +29,14 @@ func (j *judge) fault(k Kind) {
 	} else {
 		j.victim(f)
 	}
-	ms, ok := Switch(j.Entries, *f)
+	felt, ok := Feel(j.Entries, *f)
 	if !ok {
 		j.broken("%s %s: requests were never answered as before", k, f.Site)
 		return
 	}
-	j.r.SwitchMS[k] = ms
-	if rto := float64(j.RTO.Milliseconds()); ms > rto {
-		j.broken("%s %s: users could tell for %.0f ms; the objective is %.0f", k, f.Site, ms, rto)
+	j.r.SwitchMS[k], j.r.StallMS[k] = felt.SwitchMS, felt.StallMS
+	if rto := float64(j.RTO.Milliseconds()); felt.SwitchMS > rto {
+		j.broken("%s %s: it took %.0f ms until requests were served as before; the objective is %.0f", k, f.Site, felt.SwitchMS, rto)
 	}
 }
 

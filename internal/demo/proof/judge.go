@@ -21,7 +21,8 @@ type judge struct {
 func Judge(e Evidence) *Report {
 	j := &judge{Evidence: e, r: &Report{
 		Seed: e.Seed, Version: e.Version, Began: e.Began.UTC(), TookMS: apiv1.Milliseconds(e.Ended.Sub(e.Began)),
-		Faults: slices.Clone(e.Faults), SwitchMS: map[Kind]float64{}, Incidents: []Incident{}, Broken: []string{},
+		Faults: slices.Clone(e.Faults), SwitchMS: map[Kind]float64{}, StallMS: map[Kind]float64{},
+		Incidents: []Incident{}, Broken: []string{},
 	}}
 	j.incidents()
 	for _, k := range Kinds() {

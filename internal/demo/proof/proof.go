@@ -49,7 +49,7 @@ type Proof struct {
 	Signal int    `json:"signal,omitempty"` // that ended the process, from its wait status
 	States string `json:"states,omitempty"` // of all processes of a frozen group, as in /proc: at the beginning and at the end
 	// ServedBefore are two readings of the victim's own counter of requests,
-	// half a second apart.
+	// 300 ms apart.
 	ServedBefore []uint64 `json:"served_before,omitempty"`
 	CounterAfter Reply    `json:"counter_after,omitempty"` // reading it once more during the fault
 	ConnectAfter Reply    `json:"connect_after,omitempty"` // asking the victim for a page, past Spare

@@ -201,54 +201,49 @@ func TestUnknownEffectIsReconciledAndNoPromise(t *testing.T) {
 	}
 }
 
-func TestSwitchEndsWithTheLastDisturbedRequest(t *testing.T) {
+func TestFeltIsWhatClientsSaw(t *testing.T) {
 	f := goodFaults()[0]
+	slow := func(from, to int, took float64) func(int, *load.Entry) {
+		return func(ms int, r *load.Entry) {
+			if ms >= from && ms < to {
+				r.MS = took
+			}
+		}
+	}
+	fails := func(from, to int) func(int, *load.Entry) {
+		return func(ms int, r *load.Entry) {
+			if ms >= from && ms < to {
+				r.Outcome = load.Failed
+			}
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		spoil func(ms int, r *load.Entry)
-		want  float64
+		want  Felt
 		ok    bool
 	}{
-		{"nobody felt it", func(int, *load.Entry) {}, 15, true}, // the first answer of another cloud
-		{"slow for a while", func(ms int, r *load.Entry) {
-			if ms >= 6000 && ms < 6300 {
-				r.MS = 200
-			}
-		}, 490, true},
-		{"under way at the fault", func(ms int, r *load.Entry) {
-			if ms == 5990 {
-				r.MS, r.Cloud = 250, "cloud-b"
-			}
-		}, 240, true},
-		{"an unrelated stall later", func(ms int, r *load.Entry) {
-			if ms == 8000 {
-				r.MS = 200
-			}
-		}, 15, true},
-		{"a failure and then calm", func(ms int, r *load.Entry) {
-			if ms == 6100 {
-				r.Outcome = load.Failed
-			}
-		}, 105, true},
-		{"nobody ever serves", func(ms int, r *load.Entry) {
-			if ms >= 6000 {
-				r.Outcome = load.Failed
-			}
-		}, 0, false},
+		{"nobody felt it", func(int, *load.Entry) {}, Felt{15, 0}, true}, // the first answer of another cloud
+		{"slow for a while", slow(6000, 6300, 200), Felt{290, 200}, true},
+		{"under way at the fault", slow(5990, 6000, 250), Felt{15, 250}, true},
+		{"over before the fault", slow(5900, 5910, 60), Felt{15, 0}, true},
+		{"an unrelated stall later", slow(8000, 8010, 200), Felt{15, 0}, true},
+		{"a failure and then calm", fails(6100, 6110), Felt{100, 5}, true},
+		{"nobody ever serves", fails(6000, 10000), Felt{}, false},
 	} {
 		e := good()
 		for i := range e.Entries {
 			c.spoil(int(e.Entries[i].Due.Sub(begin).Milliseconds()), &e.Entries[i])
 		}
-		ms, ok := Switch(e.Entries, f)
-		if ok != c.ok || (ok && ms != c.want) {
-			t.Errorf("%s: %v, %v; want %v, %v", c.name, ms, ok, c.want, c.ok)
+		felt, ok := Feel(e.Entries, f)
+		if ok != c.ok || (ok && felt != c.want) {
+			t.Errorf("%s: %+v, %v; want %+v, %v", c.name, felt, ok, c.want, c.ok)
 		}
 	}
 }
 
-func TestSwitchOfControlIsZeroWhenNobodyFeltIt(t *testing.T) {
-	if ms, ok := Switch(good().Entries, goodFaults()[2]); ms != 0 || !ok {
-		t.Errorf("%v, %v", ms, ok)
+func TestDeathOfControlThatNobodyFelt(t *testing.T) {
+	if felt, ok := Feel(good().Entries, goodFaults()[2]); felt != (Felt{}) || !ok {
+		t.Errorf("%+v, %v", felt, ok)
 	}
 }

@@ -17,9 +17,10 @@ type Report struct {
 	Faults   []Fault   `json:"faults"`
 	Requests Requests  `json:"requests"`
 	Orders   Orders    `json:"orders"`
-	// SwitchMS says for each kind of fault how long users could tell: see
-	// [Switch].
+	// By kind of fault: how long until requests were served as before, and the
+	// longest that a disturbed one took. See [Felt].
 	SwitchMS  map[Kind]float64 `json:"switch_ms"`
+	StallMS   map[Kind]float64 `json:"stall_ms"`
 	Incidents []Incident       `json:"incidents"`
 	Broken    []string         `json:"broken"` // reasons why OK is false
 	Dir       string           `json:"dir,omitempty"`

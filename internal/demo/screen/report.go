@@ -29,7 +29,7 @@ func (s *Screen) Report(w io.Writer, r *proof.Report) error {
 	for _, f := range r.Faults {
 		line(since(r.Began, f.At), "%s", did(f))
 		if ms, ok := r.SwitchMS[f.Kind]; ok {
-			line("", "%s", Felt(ms))
+			line("", "%s", Felt(ms, r.StallMS[f.Kind]))
 		}
 		line("", "proof: %s", shown(f))
 	}
@@ -63,12 +63,12 @@ func (s *Screen) Report(w io.Writer, r *proof.Report) error {
 	return err
 }
 
-// Felt says for how long users could tell that something was wrong.
-func Felt(ms float64) string {
-	if ms == 0 {
-		return "users could not tell"
+// Felt says what users felt of a fault, in milliseconds.
+func Felt(switchMS, stallMS float64) string {
+	if stallMS == 0 {
+		return "no request was slower than usual"
 	}
-	return fmt.Sprintf("users could tell for %.0f ms", ms)
+	return fmt.Sprintf("served as before after %.0f ms; the slowest request meanwhile took %.0f ms", switchMS, stallMS)
 }
 
 func since(began, t time.Time) string { return fmt.Sprintf("%+.1fs", t.Sub(began).Seconds()) }

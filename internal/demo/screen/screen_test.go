@@ -88,7 +88,8 @@ func report() *proof.Report {
 			{Kind: proof.Kill, Site: "cloud-a", At: began.Add(8 * time.Second), Proof: proof.Proof{PID: 77, Signal: 9, ConnectAfter: proof.Refused}},
 			{Kind: proof.KillControl, At: began.Add(20 * time.Second), Proof: proof.Proof{PID: 88, Successor: 89}},
 		},
-		SwitchMS:  map[proof.Kind]float64{proof.Kill: 83},
+		SwitchMS:  map[proof.Kind]float64{proof.Kill: 83, proof.KillControl: 0},
+		StallMS:   map[proof.Kind]float64{proof.Kill: 201},
 		Requests:  proof.Requests{Sent: 21400, MaybeApplied: 1, LongestMS: 312},
 		Orders:    proof.Orders{Acknowledged: 4210, Found: 4210, MaybeAppliedFound: 1},
 		Incidents: []proof.Incident{{ID: "i1", Site: "cloud-a", Opened: began, Causes: []apiv1.Cause{{Kind: "site_down", Text: "the site does not answer"}}}},
@@ -102,7 +103,7 @@ func TestReportSaysWhatMattersAndFitsTheTerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := strings.Join(strings.Fields(b.String()), " ")
-		for _, want := range []string{"cloud-a killed (SIGKILL, pid 77)", "users could tell for 83 ms", "21,400 sent, 0 failed, 1 of unknown",
+		for _, want := range []string{"cloud-a killed (SIGKILL, pid 77)", "as before after 83 ms", "took 201 ms", "no request was slower", "21,400 sent, 0 failed, 1 of unknown",
 			"4,210 acknowledged", "still open", "site_down", "kept every promise", "+8.0s"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("width %d: no %q in\n%s", width, want, b.String())

@@ -129,7 +129,7 @@ func (f *frame) partial(b []byte) error {
 		return refusal(http.StatusRequestHeaderFieldsTooLarge, "request head over 64 KiB")
 	case line == 0 || (line > 0 && b[line-1] != '\r'):
 		return refusal(http.StatusBadRequest, "line does not end in CR LF")
-	case line < 0 && len(b) > 0 && !isToken(b[0]):
+	case len(b) > 0 && !isToken(b[0]):
 		return refusal(http.StatusBadRequest, "not an HTTP request")
 	case bytes.Contains(b, []byte("\n\n")) || bytes.Contains(b, []byte("\n\r\r")):
 		return refusal(http.StatusBadRequest, "line does not end in CR LF")
