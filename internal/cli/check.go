@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -95,6 +97,17 @@ func summary(w io.Writer, name string, st *estate.Estate) {
 	for _, s := range st.Services {
 		origins += len(s.Origins)
 	}
-	say(w, "%s is right: %d sites, %d services with %d origins, %d dependencies",
-		name, len(st.Sites), len(st.Services), origins, len(st.Dependencies))
+	say(w, "%s is right: %s, %s with %s, %s", name, counted(len(st.Sites), "site"), counted(len(st.Services), "service"),
+		counted(origins, "origin"), counted(len(st.Dependencies), "dependency"))
+}
+
+// counted writes a number with its noun: "1 site", "2 dependencies".
+func counted(n int, noun string) string {
+	if n != 1 {
+		if stem, ok := strings.CutSuffix(noun, "y"); ok {
+			noun = stem + "ie"
+		}
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
 }

@@ -17,6 +17,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sparecloud/spare/internal/config"
 	"github.com/sparecloud/spare/internal/errs"
 )
 
@@ -123,6 +125,11 @@ func newRoot(o Options) *cobra.Command {
 // report says on stderr what went wrong, and what to do about it.
 func report(w io.Writer, err error) {
 	if err == nil || isSaid(err) {
+		return
+	}
+	var faults *config.Errors
+	if errors.As(err, &faults) { // each with its line, as spare check shows them
+		_ = faults.Render(w)
 		return
 	}
 	text := "spare: " + clean(err.Error()) + "\n"

@@ -208,7 +208,7 @@ func (r duration) read(d *decoder, n *node, into *time.Duration) {
 	switch {
 	case !durationPattern.MatchString(n.text), err != nil, v < 0:
 		d.fault(n, nil, "is not %s", wanted)
-	case false:
+	case v == 0 && !r.zero:
 		d.fault(n, nil, "is not above zero")
 	default:
 		*into = v

@@ -59,6 +59,12 @@ const (
 	retryEvery = time.Second
 )
 
+// BUG(incident): the last report of a data process that ends is lost if the
+// control process is killed before it is stored, which takes at most seconds.
+
+// BUG(incident): an origin that was drained by hand and then goes down opens an
+// incident like any other.
+
 // New gives a Desk. Run starts it.
 func New(o Options) *Desk {
 	o.Hold = orDefault(o.Hold, 10*time.Second)

@@ -270,3 +270,19 @@ func TestReportsCorrectLostEvents(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A stored counter must not lag behind a report that a stored incident counts,
+// also if the source has said nothing since it was stored.
+func TestCountingAnOldReportStoresItsSourceAgain(t *testing.T) {
+	p := newPlay(threeByTwo)
+	p.report(0, "d1", failing(10, 1, ""))
+	src := p.b.sources["d1"]
+	if got := p.b.settled("d1", src).Counts["shop"].Counts.Failed; got != 0 {
+		t.Fatalf("stored as %d failed before any incident counts them", got)
+	}
+	src.dirty = false
+	p.run(t, "2.1 tick")
+	if got := p.b.settled("d1", src).Counts["shop"].Counts.Failed; !src.dirty || got != 1 {
+		t.Errorf("dirty %v, to be stored as %d failed", src.dirty, got)
+	}
+}
