@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -134,7 +135,7 @@ func (c *control) reload(actor string) (changed bool, err error) {
 	c.mu.Lock()
 	c.fault = ""
 	c.mu.Unlock()
-	if e.Digest == before.Digest {
+	if reflect.DeepEqual(e, before) { // the digest covers the file, not what it refers to
 		return false, nil
 	}
 	if left := needRestart(before, e); len(left) > 0 {

@@ -199,12 +199,12 @@ func (p *parser) key() *node {
 		return &node{kind: broken, line: 1, col: 1}
 	}
 	var n *node
-	switch {
-	case t.Type == token.SequenceEntryType:
+	switch t.Type {
+	case token.SequenceEntryType:
 		return p.fail(t, "a list item stands among the keys of a mapping")
-	case t.Type == token.MappingKeyType:
+	case token.MappingKeyType:
 		return p.fail(t, `keys are written "key: value"; "?" is not read`)
-	case t.Type == token.MergeKeyType:
+	case token.MergeKeyType:
 		p.fault(t, `"<<" is not read; write the keys out`)
 		n = &node{kind: broken, line: t.Position.Line, col: t.Position.Column}
 		p.i++
@@ -235,7 +235,7 @@ func (p *parser) value(col int, key *node) *node {
 	sameLine := t.Position.Line == p.tokens[p.i-1].Position.Line
 	dash := t.Type == token.SequenceEntryType
 	switch {
-	case !sameLine && t.Position.Column <= col && !(dash && t.Position.Column == col):
+	case !sameLine && (t.Position.Column < col || t.Position.Column == col && !dash):
 		return nothing
 	case sameLine && dash:
 		return p.fail(t, "a list begins on a line of its own, or is written [a, b]")

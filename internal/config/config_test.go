@@ -37,7 +37,7 @@ const secretValue = "S3cr3t-Value"
 
 // sealed are options without a way to the outside.
 func sealed() Options {
-	env := map[string]string{"SPARE_WEBHOOK_SECRET": secretValue, "BAD_URL": "ftp://" + secretValue, "EMPTY": "", "PRIMARY": "primary", "WAIT": "250ms"}
+	env := map[string]string{"SPARE_WEBHOOK_SECRET": secretValue, "BAD_URL": "ftp://" + secretValue, "EMPTY": "", "PRIMARY": "primary", "WAIT": "250ms", "NEARLY": "primry"}
 	files := map[string]string{"etc/token": secretValue + "\n", "/abs/token": secretValue, "etc/binary": "\xff\xfe"}
 	return Options{
 		LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
@@ -131,6 +131,20 @@ func TestDiagnosticSaysWhereWhatAndWhatWasMeant(t *testing.T) {
 	}
 	if got, want := faults.Error(), `etc/spare.yaml:7:5: unknown key "orgins" in services.shop; did you mean "origins"?`; got != want {
 		t.Errorf("Error() = %q, want %q", got, want)
+	}
+}
+
+func TestTheFirstOfTwoEqualKeysCounts(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"  shop: {}\n", `:10:3: duplicate key "shop" in services; it stands on line 6 already`},
+		{"    origins: {}\n", `:10:5: duplicate key "origins" in services.shop; it stands on line 7 already`},
+		{"      \"virginia\": {}\n", `:10:7: duplicate key "virginia" in services.shop.origins; it stands on line 8 already`},
+		{"version: 2\n", `:10:1: duplicate key "version"; it stands on line 1 already`},
+	} {
+		_, faults := parseText(t, minimal+c.text)
+		if faults == nil || len(faults.List) != 1 || faults.Error() != "etc/spare.yaml"+c.want {
+			t.Errorf("diagnostics: %v\nwant only %s", faults, c.want)
+		}
 	}
 }
 
@@ -274,6 +288,15 @@ func TestManyFaultsStayCheap(t *testing.T) {
 	}
 	_, faults := parseText(t, b.String())
 	if faults == nil || len(faults.List) != 10000 {
-		t.Errorf("want 10000 diagnostics, got %v", faults)
+		t.Fatalf("want 10000 diagnostics, got %v", faults)
+	}
+	near := 0
+	for _, d := range faults.List {
+		if d.Nearest != "" {
+			near++
+		}
+	}
+	if near == 0 || near > 1000 {
+		t.Errorf("%d names were compared with all others", near)
 	}
 }

@@ -82,6 +82,18 @@ notify: {webhook: {url: "` + s + `"}}
 	}
 }
 
+func TestNearNamesDoNotHintAtAReferencedValue(t *testing.T) {
+	_, faults := parseText(t, minimal+"    policy: ${env:NEARLY}\n    needs: [\"${env:NEARLY}\"]\n  primary: {origins: {virginia: {url: \"https://a\"}}, hosts: [a]}\n")
+	if faults == nil || len(faults.List) != 2 {
+		t.Fatalf("want two diagnostics, got %v", faults)
+	}
+	for _, d := range faults.List {
+		if d.Nearest != "" {
+			t.Errorf("%s", d)
+		}
+	}
+}
+
 func TestLiteralSecretIsRefusedAndNotPrinted(t *testing.T) {
 	for _, literal := range []string{"hunter2", `"hunter2"`, "'hunter2'", "hunter2${env:PRIMARY}", "|\n      hunter2\n      hunter2", `"\x68unter2"`} {
 		text := minimal + "notify:\n  webhook:\n    url: ftp\n    secret: " + literal + "\n"

@@ -37,7 +37,7 @@ func seeds(f *testing.F) {
 		text, _, _ := bytes.Cut(data, []byte("-- want --\n"))
 		f.Add(text)
 	}
-	for _, s := range []string{"a: |\n  b\n c: >-\n  d\n", "? a\n: b", "- - a\n  - b\n-", "a: 'b\n c'", "{a: [b, {c: d}, ], }", "a:\n- b\nc: d", "%TAG ! x\n---\n", "\"a\": b"} {
+	for _, s := range []string{"a: |\n  b\n c: >-\n  d\n", "? a\n: b", "- - a\n  - b\n-", "a: 'b\n c'", "{a: [b, {c: d}, ], }", "a:\n- b\nc: d", "%TAG ! x\n---\n", "\"a\": b", "0 ", "\u00e9: \u00e9  \n", "{\u00e9: a , b: c }"} {
 		f.Add([]byte(s))
 	}
 }

@@ -54,7 +54,7 @@ func (n *node) find(path string) (at *node, isValue, exact bool) {
 	at, isValue = n, true
 	for path != "" {
 		step, rest := firstStep(path)
-		key := n
+		var key *node
 		switch n.kind {
 		case mapping:
 			e, ok := n.entry(step)

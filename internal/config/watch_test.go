@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,9 +23,10 @@ func watched(t *testing.T, path string) (wait func(n int) int) {
 	t.Helper()
 	w := &Watcher{Path: path, Every: time.Second}
 	ctx, cancel := context.WithCancel(t.Context())
-	told, done := 0, make(chan error, 1)
+	var told atomic.Int32
+	done := make(chan error, 1)
 	seen := w.Digest()
-	go func() { done <- w.Run(ctx, seen, func(string) { told++ }) }()
+	go func() { done <- w.Run(ctx, seen, func(string) { told.Add(1) }) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -36,8 +38,7 @@ func watched(t *testing.T, path string) (wait func(n int) int) {
 	return func(n int) int {
 		time.Sleep(time.Duration(n) * time.Second)
 		synctest.Wait()
-		n, told = told, 0
-		return n
+		return int(told.Swap(0))
 	}
 }
 

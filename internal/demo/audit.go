@@ -16,11 +16,16 @@ import (
 
 // closed waits until Spare has closed all incidents.
 func (s *stage) closed(ctx context.Context) error {
-	n := 0
+	n, waiting := 0, false
 	err := s.await(ctx, "Spare closes the incident", s.pace.back, s.spare, func(ctx context.Context) bool {
 		list, err := s.client.Incidents(ctx, apiv1.IncidentQuery{})
 		n = len(list.Incidents)
-		return err == nil && !slices.ContainsFunc(list.Incidents, func(in apiv1.Incident) bool { return in.Closed.IsZero() })
+		open := slices.ContainsFunc(list.Incidents, func(in apiv1.Incident) bool { return in.Closed.IsZero() })
+		if open && !waiting {
+			waiting = true
+			s.screen.Say("the incident is open until all has stayed well for a while")
+		}
+		return err == nil && !open
 	})
 	if err == nil && n > 0 {
 		s.screen.Say("Spare has closed the incident")

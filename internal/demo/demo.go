@@ -99,7 +99,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	r, err := s.play(playing)
 	if err != nil {
 		if playing.Err() != nil {
-			err = errs.Wrap(errs.Unavailable, errors.Join(context.Cause(playing), err), "play the demo")
+			err = errs.Wrap(errs.Unavailable, context.Cause(playing), "the demo was stopped")
 		}
 		return nil, err
 	}

@@ -198,7 +198,9 @@ func (b *standInBook) note(site string, up bool) {
 	}
 	b.up[site] = up
 	doc, _ := json.Marshal(b.incidents)
-	_ = os.WriteFile(b.file, doc, 0o644)
+	if os.WriteFile(b.file+".new", doc, 0o644) == nil { // kill -9 must not find it half written
+		_ = os.Rename(b.file+".new", b.file)
+	}
 }
 
 func (b *standInBook) ServeHTTP(w http.ResponseWriter, r *http.Request) {

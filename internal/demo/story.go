@@ -22,6 +22,7 @@ type pace struct {
 	settle time.Duration // before the first fault
 	watch  time.Duration // during a fault
 	calm   time.Duration // after a fault is over
+	steady time.Duration // bound: until one cloud answers nearly all requests
 	sure   time.Duration // bound: until the kernel says that a signal had its effect
 	back   time.Duration // bound: until Spare takes a cloud back, or an incident closes
 }
@@ -31,9 +32,9 @@ func paceOf(o Options) pace {
 	case o.hooks.pace != nil:
 		return *o.hooks.pace
 	case o.Fast:
-		return pace{rate: 250, conns: 50, rto: time.Second, settle: 2 * time.Second, watch: 2 * time.Second, calm: 500 * time.Millisecond, sure: 3 * time.Second, back: 20 * time.Second}
+		return pace{rate: 250, conns: 50, rto: time.Second, settle: 2 * time.Second, watch: 2 * time.Second, calm: 500 * time.Millisecond, steady: 10 * time.Second, sure: 3 * time.Second, back: 20 * time.Second}
 	default:
-		return pace{rate: 250, conns: 50, rto: time.Second, settle: 10 * time.Second, watch: 12 * time.Second, calm: 6 * time.Second, sure: 3 * time.Second, back: 40 * time.Second}
+		return pace{rate: 250, conns: 50, rto: time.Second, settle: 10 * time.Second, watch: 12 * time.Second, calm: 6 * time.Second, steady: 10 * time.Second, sure: 3 * time.Second, back: 40 * time.Second}
 	}
 }
 
@@ -150,12 +151,17 @@ func (s *stage) story(ctx context.Context) (faults []proof.Fault, err error) {
 // breakCloud breaks the cloud that serves, watches, repairs it, and waits
 // until Spare has taken it back.
 func (s *stage) breakCloud(ctx context.Context, f *proof.Fault) error {
-	name := s.ledger.Meter(time.Now()).Cloud
-	i := slices.IndexFunc(s.clouds, func(c *cloud) bool { return c.name == name })
-	if i < 0 {
-		return errs.E(errs.Unavailable, "%s: nobody serves", f.Kind)
+	var c *cloud
+	serves := func(context.Context) bool {
+		m := s.ledger.Meter(time.Now())
+		if i := slices.IndexFunc(s.clouds, func(c *cloud) bool { return c.name == m.Cloud }); i >= 0 && m.Share > 0.9 {
+			c = s.clouds[i]
+		}
+		return c != nil
 	}
-	c := s.clouds[i]
+	if err := s.await(ctx, "one cloud serves", s.pace.steady, s.spare, serves); err != nil {
+		return err
+	}
 	f.Site = c.name
 	if err := s.breakIt(ctx, c, f); err != nil {
 		return err

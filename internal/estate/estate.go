@@ -4,10 +4,12 @@
 //
 // An [Estate] is immutable once it is built. Its parts stand in the order of
 // the file, because order means something: the first origin of a service with
-// policy "primary" is its primary. [Validate] says what is wrong with one,
-// all at once, each [Problem] with the path of the value at fault so that the
-// reader of the file can point at line and column.
+// policy "primary" is its primary. [Estate.Default] fills in what was left
+// unset. [Validate] says what is wrong with one, all at once, each [Problem]
+// with the path of the value at fault so that the reader of the file can point
+// at line and column; [Advise] says what is allowed and probably not meant.
 //
+//	e.Default()
 //	if p := estate.Validate(e); len(p) > 0 { ... }
 //	svc, ok := e.Service("shop")
 package estate

@@ -199,7 +199,7 @@ func (v *validator) webhook(w *Webhook) {
 
 // between reports a value outside its bounds, both included.
 func between[N cmp.Ordered](v *validator, path string, n, low, high N) {
-	if !(n >= low && n <= high) { // written so that NaN is out of bounds
+	if ok := n >= low && n <= high; !ok { // NaN is out of bounds too
 		v.add(path, "is not between %v and %v", show(low), show(high))
 	}
 }

@@ -105,6 +105,7 @@ func TestEachRuleNamesThePathAtFault(t *testing.T) {
 		{"dependencies.stripe.status.statuspage: is not an http", func(e *Estate) { e.Dependencies[0].Statuspage = "x" }},
 		{"notify.webhook.url: is a loopback", func(e *Estate) { e.Notify.Webhook = &Webhook{URL: "http://169.254.169.254/latest"} }},
 		{"notify.webhook.url: is a loopback", func(e *Estate) { e.Notify.Webhook = &Webhook{URL: "http://[::ffff:127.0.0.1]/"} }},
+		{"notify.webhook.url: is a loopback", func(e *Estate) { e.Notify.Webhook = &Webhook{URL: "http://[::ffff:0.0.0.0]/"} }},
 	} {
 		e := sound()
 		c.change(e)

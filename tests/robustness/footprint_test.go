@@ -1,6 +1,8 @@
 package robustness_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -13,10 +15,12 @@ func TestFootprint(t *testing.T) {
 	a, b := startOrigins(t, "nginx")
 	s := newSpare(t, "  shop:\n    hosts: [shop.example]\n"+pair(a.url(), b.url())+"  blog:\n    hosts: [blog.example]\n"+pair(a.url(), b.url()))
 	times := map[string][]time.Duration{}
-	for i := range 5 {
+	for i := range 6 {
 		what := "first start"
-		if i > 0 {
+		if i > 2 {
 			what = "start from the last state"
+		} else if err := os.RemoveAll(filepath.Join(s.dir, "data")); err != nil {
+			t.Fatal(err)
 		}
 		began := time.Now()
 		s.exec()
@@ -28,7 +32,7 @@ func TestFootprint(t *testing.T) {
 		}
 		times[what] = append(times[what], time.Since(began))
 		s.waitReady()
-		if i < 4 {
+		if i < 5 {
 			s.stop()
 		}
 	}

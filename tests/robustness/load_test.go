@@ -32,6 +32,7 @@ type record struct {
 	status int           // 0 = no answer
 	origin string
 	maybe  string // Spare-Maybe-Applied
+	said   string // the beginning of a bad answer's body
 	err    error  // no whole answer, or not the one that was asked for
 }
 
@@ -42,7 +43,8 @@ func (r *record) fine() bool { return r.err == nil && r.status >= 200 && r.statu
 func (r *record) late() time.Duration { return r.sent.Add(r.took).Sub(r.due) }
 
 func (r *record) String() string {
-	return fmt.Sprintf("%s %s: status %d from %q, maybe applied %q, took %v, error %v", r.req.method, r.req.target, r.status, r.origin, r.maybe, r.took.Round(time.Millisecond), r.err)
+	return fmt.Sprintf("%s %s: status %d %q from %q, maybe applied %q, sent %s, took %v, error %v", r.req.method, r.req.target,
+		r.status, r.said, r.origin, r.maybe, r.sent.Format("05.000"), r.took.Round(time.Millisecond), r.err)
 }
 
 // load is an open loop: requests are due at a fixed rate whatever becomes of
@@ -106,9 +108,7 @@ func newTickets(rate int, quit <-chan struct{}) <-chan ticket {
 
 // stop ends the load and gives its ledger once the last answer is here.
 func (l *load) stop() ledger {
-	select {
-	case <-l.quit:
-	default:
+	if !l.stopped() {
 		close(l.quit)
 	}
 	l.all.Wait()
@@ -117,10 +117,22 @@ func (l *load) stop() ledger {
 	return l.ledger
 }
 
+func (l *load) stopped() bool {
+	select {
+	case <-l.quit:
+		return true
+	default:
+		return false
+	}
+}
+
 func (l *load) client(tickets <-chan ticket) {
 	c := &client{addr: l.addr}
 	defer c.hangUp()
 	for tk := range tickets {
+		if l.stopped() {
+			continue // due, and not sent: nobody waits for it any more
+		}
 		r := record{n: tk.n, req: l.next(tk.n), due: tk.due}
 		c.do(&r)
 		l.mu.Lock()
@@ -174,6 +186,9 @@ func (c *client) exchange(r *record) (last bool, err error) {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return true, fmt.Errorf("read the body: %w", err)
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		r.said = strings.TrimSpace(string(body[:min(len(body), 100)]))
 	}
 	if r.req.want != nil && resp.StatusCode == http.StatusOK && !bytes.Equal(body, r.req.want) {
 		return true, errors.New("the body is another")

@@ -96,6 +96,7 @@ http {
     add_header X-Origin NAME always;
     root DIR/root;
     location = /healthz { return 200 "ok\n"; }
+    location = /film { limit_rate 8m; }
     location /orders { return 201 "accepted\n"; }
   }
 }

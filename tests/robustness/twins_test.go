@@ -41,7 +41,7 @@ services:
 	one.run.kill() // its supervisor, data and control
 	time.Sleep(time.Second)
 	a.start()
-	waitFor(t, "the origin to serve again", func() bool { return once(two.http, gets(-1)).origin == "alpha" })
+	waitFor(t, "the origin to be back", func() bool { o := two.origin("alpha"); return !o.Ejected && (o.State == "up" || o.State == "degraded") })
 	b.run.kill()
 	time.Sleep(time.Second)
 	l2.stop().wantNoFailure(t, 400)

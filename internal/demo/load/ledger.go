@@ -158,6 +158,7 @@ type Meter struct {
 	PerSecond    float64 // over, in the last second
 	P99MS        float64 // of pages and orders in the last second
 	Cloud        string  // that answered most of the last second's requests
+	Share        float64 // of the last second's requests that it answered, 0 to 1
 }
 
 // Meter reads the ledger's last second.
@@ -185,6 +186,9 @@ func (l *Ledger) Meter(now time.Time) Meter {
 		if byCloud[e.Cloud]++; e.Cloud != "" && (m.Cloud == "" || byCloud[e.Cloud] > byCloud[m.Cloud]) {
 			m.Cloud = e.Cloud
 		}
+	}
+	if m.Cloud != "" {
+		m.Share = float64(byCloud[m.Cloud]) / m.PerSecond
 	}
 	m.P99MS = Quantile(ms, 0.99)
 	return m

@@ -249,7 +249,7 @@ func TestMeterShowsTheLastSecond(t *testing.T) {
 		led.add(Entry{Due: now.Add(-500 * time.Millisecond), MS: float64(i), Cloud: "new", Outcome: OK})
 	}
 	led.began()
-	want := Meter{Sent: 200, Failed: 100, Waiting: 1, PerSecond: 100, P99MS: 99, Cloud: "new"}
+	want := Meter{Sent: 200, Failed: 100, Waiting: 1, PerSecond: 100, P99MS: 99, Cloud: "new", Share: 1}
 	if d := cmp.Diff(want, led.Meter(now)); d != "" {
 		t.Error(d)
 	}

@@ -55,9 +55,9 @@ func (c *cloud) takeOrder(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not an order: want {\"id\", \"item\", \"qty\"}", http.StatusBadRequest)
 		return
 	}
-	_, known := c.log.Order(o.ID)
-	err := c.log.Append(Record{Order: o, Via: ViaFront})
-	if kept, _ := c.log.Order(o.ID); err == nil && kept != o {
+	_, known := c.orders.Order(o.ID)
+	err := c.orders.Append(Record{Order: o, Via: ViaFront})
+	if kept, _ := c.orders.Order(o.ID); err == nil && kept != o {
 		http.Error(w, "there is another order with this id", http.StatusConflict)
 		return
 	}
@@ -65,7 +65,7 @@ func (c *cloud) takeOrder(w http.ResponseWriter, r *http.Request) {
 		err = c.second(o)
 	}
 	if err != nil {
-		c.Options.Log.Warn("order not acknowledged", "order", o.ID, "err", err)
+		c.Log.Warn("order not acknowledged", "order", o.ID, "err", err)
 		w.Header().Set(OutcomeHeader, "unknown")
 		http.Error(w, "not known whether the order counts: ask for it by its id", http.StatusServiceUnavailable)
 		return
@@ -105,7 +105,7 @@ func (c *cloud) second(o Order) error {
 // showOrder answers 404 only when all clouds say that there is no such order.
 func (c *cloud) showOrder(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	o, ok := c.log.Order(id)
+	o, ok := c.orders.Order(id)
 	var err error
 	if !ok {
 		o, ok, err = c.ask(r.Context(), id)

@@ -33,11 +33,11 @@ type Stats struct {
 func (c *cloud) inside() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, Stats{Name: c.Name, Served: c.served.Load(), Orders: c.log.Len(), Ready: c.ready.Load()})
+		writeJSON(w, http.StatusOK, Stats{Name: c.Name, Served: c.served.Load(), Orders: c.orders.Len(), Ready: c.ready.Load()})
 	})
 	mux.HandleFunc("GET /log", func(w http.ResponseWriter, r *http.Request) {
 		after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
-		b, err := c.log.After(after)
+		b, err := c.orders.After(after)
 		if err != nil {
 			http.Error(w, err.Error(), errs.HTTPStatus(err))
 			return
@@ -45,7 +45,7 @@ func (c *cloud) inside() http.Handler {
 		_, _ = w.Write(b)
 	})
 	mux.HandleFunc("GET /orders/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if o, ok := c.log.Order(r.PathValue("id")); ok {
+		if o, ok := c.orders.Order(r.PathValue("id")); ok {
 			writeJSON(w, http.StatusOK, o)
 			return
 		}
@@ -55,7 +55,7 @@ func (c *cloud) inside() http.Handler {
 		var o Order
 		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&o)
 		if err == nil {
-			err = c.log.Append(Record{Order: o, Via: ViaPeer})
+			err = c.orders.Append(Record{Order: o, Via: ViaPeer})
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -104,10 +104,10 @@ func (c *cloud) pull(ctx context.Context, p *peer) {
 		recs[i].Via = ViaPeer
 	}
 	if err == nil {
-		err = c.log.Append(recs...)
+		err = c.orders.Append(recs...)
 	}
 	if err != nil {
-		c.Options.Log.Warn("orders not taken over", "peer", p.name, "err", err)
+		c.Log.Warn("orders not taken over", "peer", p.name, "err", err)
 		return
 	}
 	p.offset += size

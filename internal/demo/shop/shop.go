@@ -52,7 +52,7 @@ type Options struct {
 type cloud struct {
 	Options
 	ctx    context.Context // ends with the process: work for peers outlives a request
-	log    *Log
+	orders *Log
 	peers  []*peer
 	served atomic.Uint64 // requests at the front but for health checks
 	ready  atomic.Bool
@@ -60,6 +60,9 @@ type cloud struct {
 
 // Run serves the shop until ctx ends.
 func Run(ctx context.Context, o Options) error {
+	if o.Name == "" || o.Front == "" || o.Inside == "" || o.Dir == "" {
+		return errs.E(errs.Invalid, "a cloud needs a name, two addresses and a folder")
+	}
 	front, inside, err := listen(o)
 	if err != nil {
 		return err
@@ -74,7 +77,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := &cloud{Options: o, ctx: ctx, log: orders}
+	c := &cloud{Options: o, ctx: ctx, orders: orders}
 	for name, addr := range o.Peers {
 		c.peers = append(c.peers, newPeer(name, addr))
 	}
