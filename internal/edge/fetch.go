@@ -152,7 +152,7 @@ func (e *Edge) again(c *call, out *outcome) bool {
 	case out.fail.Client && out.why == nil:
 		return false // the client's own body failed
 	case out.why != nil: // left an ejected origin: one request there less, one here more
-		return true
+		return c.movable()
 	case !out.fail.Sent:
 		return true
 	}
@@ -197,7 +197,10 @@ func (e *Edge) attempt(a *attempt, c *call, to candidate, t upstream.Timeouts) o
 func (e *Edge) failure(a *attempt, c *call, to candidate, f *upstream.Failure) outcome {
 	out := outcome{c: to, fail: f, why: a.why()}
 	a.end()
-	if out.why == nil && !f.Client {
+	switch {
+	case out.why != nil: // ended from here: no word of the client's, none on the origin
+		f.Client, f.Cause = false, health.CauseTimeout
+	case !f.Client:
 		e.failed(c.s, to.o, f.Cause, f.Err)
 	}
 	return out

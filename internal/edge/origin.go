@@ -29,6 +29,7 @@ type origin struct {
 	lastHead  atomic.Int64 // when a response head came last, Unix ns
 	suspected atomic.Bool  // silent: ranks behind until a check answers
 	ejected   atomic.Bool
+	confirmed atomic.Bool  // ejected, and more than slow: attempts failed, or a check did
 	trusted   atomic.Bool  // a check of ours passed while the table says down and control is gone
 	slowSince atomic.Int64 // start of the slow start, Unix ns; 0 = none
 
@@ -109,8 +110,9 @@ type attempt struct {
 
 // Why an attempt was ended from our side.
 var (
-	errEjected  = errors.New("origin was ejected")
-	errOvertook = errors.New("another origin answered first")
+	errEjected   = errors.New("origin was ejected")
+	errOvertook  = errors.New("another origin answered first")
+	errAbandoned = errors.New("origin was ejected and has not come back")
 )
 
 func (o *origin) begin(ctx context.Context, movable bool) *attempt {
@@ -118,21 +120,17 @@ func (o *origin) begin(ctx context.Context, movable bool) *attempt {
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	o.requests.Add(1)
 	o.active.Add(1)
-	if movable {
-		o.mu.Lock()
-		o.inflight[a] = struct{}{}
-		o.mu.Unlock()
-	}
+	o.mu.Lock()
+	o.inflight[a] = struct{}{}
+	o.mu.Unlock()
 	return a
 }
 
 // settle ends the time in which the attempt can be moved elsewhere.
 func (a *attempt) settle() {
-	if a.movable {
-		a.o.mu.Lock()
-		delete(a.o.inflight, a)
-		a.o.mu.Unlock()
-	}
+	a.o.mu.Lock()
+	delete(a.o.inflight, a)
+	a.o.mu.Unlock()
 }
 
 // silent reports whether the origin answered nothing at all since the attempt
@@ -141,15 +139,30 @@ func (a *attempt) silent() bool { return a.o.lastHead.Load() < a.start.UnixNano(
 
 // release gives up all that waits on an ejected origin and can go elsewhere.
 func (o *origin) release() {
+	for _, a := range o.waiting() {
+		if a.movable {
+			a.cancel(errEjected)
+		}
+	}
+}
+
+// abandon gives up what waits on the origin and cannot go elsewhere: its
+// clients learn that they cannot know.
+func (o *origin) abandon() {
+	for _, a := range o.waiting() {
+		a.cancel(errAbandoned)
+	}
+}
+
+// waiting lists the attempts that have no answer yet.
+func (o *origin) waiting() []*attempt {
 	o.mu.Lock()
-	waiting := make([]*attempt, 0, len(o.inflight))
+	defer o.mu.Unlock()
+	list := make([]*attempt, 0, len(o.inflight))
 	for a := range o.inflight {
-		waiting = append(waiting, a)
+		list = append(list, a)
 	}
-	o.mu.Unlock()
-	for _, a := range waiting {
-		a.cancel(errEjected)
-	}
+	return list
 }
 
 func (o *origin) traffic() health.OriginTraffic {

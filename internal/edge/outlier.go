@@ -11,13 +11,14 @@ import (
 // detection: consecutive failures, success rate). The origin's mutex guards
 // it.
 type outlier struct {
-	failures int // attempts without a usable answer, in a row
-	stalls   int // overtaken while silent, in a row
-	window   [10]tally
-	strikes  int // ejections that still count towards the next one's length
-	last     time.Time
-	cause    health.Cause // of the last ejection
-	until    time.Time    // not readmitted before
+	failures     int       // attempts without a usable answer, in a row
+	stalls       int       // overtaken while silent, in a row
+	stalledSince time.Time // when the first of them was asked
+	window       [10]tally
+	strikes      int // ejections that still count towards the next one's length
+	last         time.Time
+	cause        health.Cause // of the last ejection
+	until        time.Time    // not readmitted before
 }
 
 type tally struct {
@@ -29,8 +30,9 @@ type tally struct {
 const (
 	failuresToEject = 3
 	stallsToEject   = 3
-	badToEject      = 10   // at least so many 5xx in ten seconds ...
-	badShare        = 0.25 // ... and so large a share of the answers
+	silenceToEject  = 100 * time.Millisecond // a pause as a busy machine makes it is no reason
+	badToEject      = 10                     // at least so many 5xx in ten seconds ...
+	badShare        = 0.25                   // ... and so large a share of the answers
 	baseEjection    = time.Second
 	softEjection    = 5 * time.Second // for an origin that answers, with errors
 	maxEjection     = 2 * time.Minute
@@ -110,19 +112,24 @@ func (e *Edge) failed(s *service, o *origin, cause health.Cause, err error) {
 	n := o.judge.failures
 	o.mu.Unlock()
 	if n >= failuresToEject {
+		o.confirmed.Store(true)
 		e.eject(s, o, baseEjection, cause, fmt.Sprintf("%d attempts in a row failed: %v", n, err))
 	}
 }
 
-// stalled notes that another origin overtook this one while it was silent.
-func (e *Edge) stalled(s *service, o *origin, waited time.Duration) {
+// stalled notes that another origin overtook this one, which was asked at the
+// given time and has been silent since.
+func (e *Edge) stalled(s *service, o *origin, since time.Time) {
 	o.failures.Add(1)
 	o.mu.Lock()
+	if o.judge.stalls == 0 {
+		o.judge.stalledSince = since
+	}
 	o.judge.stalls++
-	n := o.judge.stalls
+	n, silence := o.judge.stalls, time.Since(o.judge.stalledSince)
 	o.mu.Unlock()
-	if n >= stallsToEject {
-		e.eject(s, o, baseEjection, health.CauseTimeout, fmt.Sprintf("silent for %s while another origin answered %d times", waited.Round(time.Millisecond), n))
+	if n >= stallsToEject && silence >= silenceToEject {
+		e.eject(s, o, baseEjection, health.CauseTimeout, fmt.Sprintf("silent for %s while another origin answered %d times", silence.Round(time.Millisecond), n))
 	}
 }
 
@@ -190,9 +197,10 @@ func (s *service) spares(o *origin, cause health.Cause) bool {
 }
 
 // gone reports whether the origin was ejected because it does not answer at
-// all, rather than for what it answers.
+// all, rather than for what it answers. That others were faster for a moment,
+// while it paused, does not suffice.
 func (o *origin) gone() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.judge.cause != health.CauseStatus && o.judge.cause != health.CauseBody
+	return o.confirmed.Load() && o.judge.cause != health.CauseStatus && o.judge.cause != health.CauseBody
 }

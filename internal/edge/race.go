@@ -83,7 +83,7 @@ func (e *Edge) overdue(ctx context.Context, c *call, first candidate, a *attempt
 	d.won = true
 	waited := time.Since(a.start)
 	if a.silent() || a.headed() {
-		e.stalled(c.s, first.o, waited)
+		e.stalled(c.s, first.o, a.start)
 	} else {
 		first.o.lat.add(waited, time.Now())
 	}
@@ -130,8 +130,10 @@ func (a *attempt) headed() bool { return a.head.Load() }
 
 // why gives the reason for which the attempt was ended from our side, or nil.
 func (a *attempt) why() error {
-	if err := context.Cause(a.ctx); errors.Is(err, errEjected) || errors.Is(err, errOvertook) {
-		return err
+	for _, ours := range []error{errEjected, errOvertook, errAbandoned} {
+		if errors.Is(context.Cause(a.ctx), ours) {
+			return ours
+		}
 	}
 	return nil
 }

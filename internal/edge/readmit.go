@@ -17,6 +17,7 @@ import (
 const (
 	readmitEvery  = 500 * time.Millisecond
 	passesToAdmit = 2
+	abandonAfter  = 5 * time.Second // ejected for so long and failing checks: nothing waits for it any more
 	linkPatience  = 3 * time.Second // without control, a table's "down" is tested again
 )
 
@@ -83,6 +84,7 @@ func (e *Edge) waiting(r *routing, now time.Time) []*origin {
 // passes in a row.
 func (e *Edge) checkOut(s *service, o *origin) {
 	_, err := e.check(s, o)
+	o.confirmed.Store(err != nil)
 	o.mu.Lock()
 	o.probing = false
 	if err == nil {
@@ -91,9 +93,13 @@ func (e *Edge) checkOut(s *service, o *origin) {
 		o.passed = 0
 	}
 	back := o.passed >= passesToAdmit
+	lost := err != nil && o.ejected.Load() && time.Since(o.judge.last) > abandonAfter
 	o.mu.Unlock()
-	if back {
+	switch {
+	case back:
 		e.admit(o)
+	case lost:
+		o.abandon()
 	}
 }
 
@@ -127,6 +133,7 @@ func (e *Edge) suspect(s *service, o *origin) {
 		cause, err := e.check(s, o)
 		o.suspected.Store(false)
 		if err != nil && cause != health.CauseStatus {
+			o.confirmed.Store(true)
 			e.eject(s, o, baseEjection, cause, "silent, and a check failed: "+err.Error())
 		}
 	})

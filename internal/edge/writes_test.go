@@ -175,6 +175,58 @@ func TestServiceThatWritesAtOneSiteMovesOnlyByTable(t *testing.T) {
 	}
 }
 
+func TestShortPauseOfTheWritingSiteRefusesNoWrite(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	w := newWorld(t, func(s *route.Service) {
+		s.Writes, s.Active, s.Limits.HedgeDelay = estate.WritesOneSite, "a", 20*time.Millisecond
+	}, a, b)
+	w.load(100, 10, "/")
+	a.freeze()
+	time.AfterFunc(180*time.Millisecond, a.thaw) // long enough to eject, and less than a check
+	w.load(50, 10, "/")
+	if len(w.saw(health.Ejected)) == 0 {
+		t.Fatal("reads did not leave the silent site: the test shows nothing")
+	}
+	for i := range 50 {
+		if got := w.do("POST", "/", strconv.Itoa(i)); got.status != 200 || got.header.Get("Site") != "a" {
+			t.Fatalf("POST %d: %d from %q, %s", i, got.status, got.header.Get("Site"), got.body)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestWritesAreRefusedOnceACheckSaysThatTheirSiteIsFrozen(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	w := newWorld(t, func(s *route.Service) { s.Writes, s.Active = estate.WritesOneSite, "a" }, a, b)
+	w.load(100, 10, "/")
+	a.freeze()
+	w.load(50, 10, "/")
+	time.Sleep(500 * time.Millisecond) // the check's time is over
+	if got := w.do("POST", "/", "x"); got.status != 503 || got.header.Get(MaybeApplied) != "false" {
+		t.Errorf("POST to a frozen site: %d, %s %q", got.status, MaybeApplied, got.header.Get(MaybeApplied))
+	}
+}
+
+func TestPostOnAFrozenOriginIsGivenUpOnceChecksSayThatItIsLost(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	w := newWorld(t, nil, a, b)
+	w.load(100, 10, "/")
+	a.freeze()
+	got := make(chan answer, 1)
+	go func() { got <- w.do("POST", "/", "x") }()
+	for range 100 {
+		w.get("/")
+		time.Sleep(5 * time.Millisecond)
+	}
+	ans := <-got
+	if ans.status != 504 || ans.header.Get(MaybeApplied) != "true" || ans.took > 20*time.Second {
+		t.Errorf("POST: %d, %s %q after %s", ans.status, MaybeApplied, ans.header.Get(MaybeApplied), ans.took)
+	}
+	if n := arrivals(b)["x"]; n != 0 {
+		t.Errorf("the POST was sent to the other site too, %d times", n)
+	}
+}
+
 func TestWritesStayAtADrainedSiteUntilTheTableMovesThem(t *testing.T) {
 	a, b := newSite(t, "a"), newSite(t, "b")
 	w := newWorld(t, func(s *route.Service) {
