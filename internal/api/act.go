@@ -26,7 +26,11 @@ func (s *Server) act(r *http.Request, v apiv1.Verb) (any, error) {
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	a, err := action(r, v, body)
+	who, err := actor(r)
+	if err != nil {
+		return nil, err
+	}
+	a, err := NewAction(estate.ServiceID(r.PathValue("id")), v, body, who)
 	if err != nil {
 		return nil, err
 	}
@@ -70,14 +74,11 @@ func decode(r *http.Request, doc any) error {
 	return errs.Wrap(errs.Invalid, err, "read the request's body")
 }
 
-// action checks what can be checked without knowing the estate.
-func action(r *http.Request, v apiv1.Verb, body apiv1.Action) (Action, error) {
-	who, err := actor(r)
-	if err != nil {
-		return Action{}, err
-	}
-	a := Action{
-		Service: estate.ServiceID(r.PathValue("id")), Verb: v, Site: estate.SiteID(body.Site),
+// NewAction checks what can be checked without knowing the estate. Invalid:
+// body does not fit the verb, or holds what may not be written down.
+func NewAction(service estate.ServiceID, v apiv1.Verb, body apiv1.Action, who string) (a Action, err error) {
+	a = Action{
+		Service: service, Verb: v, Site: estate.SiteID(body.Site),
 		Reason: body.Reason, Force: body.Force, DryRun: body.DryRun, Actor: who,
 	}
 	switch {

@@ -21,6 +21,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,7 +89,14 @@ type Options struct {
 	OpenReads bool
 	// Metrics answers /metrics; nil leaves that route out.
 	Metrics http.Handler
+	// Console answers every path outside of /api/ that is no route of the API,
+	// after the Host header was checked. It guards itself by
+	// [Options.ReadsOpen]. nil: such paths are error documents.
+	Console http.Handler
 }
+
+// ReadsOpen reports whether documents are read without the token.
+func (o Options) ReadsOpen() bool { return o.OpenReads && o.loopback() }
 
 // Server is the API as an [http.Handler].
 type Server struct {
@@ -108,7 +116,7 @@ func New(o Options) *Server {
 		streams: make(chan struct{}, maxStreams),
 		closing: make(chan struct{}),
 	}
-	s.OpenReads = o.OpenReads && s.loopback()
+	s.OpenReads = o.ReadsOpen()
 	table := routes()
 	if o.Metrics == nil {
 		table = without(table, "/metrics")
@@ -118,6 +126,10 @@ func New(o Options) *Server {
 		s.mux.Handle(path, s.path(methods))
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if s.Console != nil && r.URL.Path != "/api" && !strings.HasPrefix(r.URL.Path, "/api/") {
+			s.Console.ServeHTTP(w, r)
+			return
+		}
 		s.fail(w, r, errs.WithHint(errs.E(errs.NotFound, "there is nothing at %s", r.URL.Path),
 			"GET /api/v1/openapi.json lists what there is"))
 	})

@@ -17,8 +17,8 @@ import (
 const maxActor = 64
 
 // loopback reports whether the API is for this machine alone.
-func (s *Server) loopback() bool {
-	return s.Listen == "" || isLoopback(hostOf(s.Listen))
+func (o Options) loopback() bool {
+	return o.Listen == "" || isLoopback(hostOf(o.Listen))
 }
 
 // hostAllowed reports whether a request's Host header may be answered. A page
@@ -67,11 +67,20 @@ func actor(r *http.Request) (string, error) {
 	if len(given) == 0 {
 		return "token", nil
 	}
-	name := given[0]
-	if len(given) > 1 || strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > maxActor || !printable(name) {
+	who, err := Actor("token", given[0])
+	if err != nil || len(given) > 1 {
 		return "", errs.E(errs.Invalid, "header %s is not one name of 1 to %d printable characters", apiv1.ActorHeader, maxActor)
 	}
-	return "token:" + name, nil
+	return who, nil
+}
+
+// Actor names who acts by a surface, as "console:ana". Invalid: the name is
+// blank, too long or not all printable.
+func Actor(surface, name string) (string, error) {
+	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > maxActor || !printable(name) {
+		return "", errs.E(errs.Invalid, "the name is not of 1 to %d printable characters", maxActor)
+	}
+	return surface + ":" + name, nil
 }
 
 // printable keeps control characters out of the journal, and so out of the

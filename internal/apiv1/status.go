@@ -9,9 +9,18 @@ type Status struct {
 	Epoch         uint64        `json:"epoch"`   // of the newest routing table
 	Estate        string        `json:"estate"`  // digest of the file that the table comes from
 	Config        Config        `json:"config"`
+	Sites         []Site        `json:"sites"`          // in the file's order
 	Services      []Service     `json:"services"`       // in the file's order
 	DataProcesses []DataProcess `json:"data_processes"` // newest first
 	IncidentsOpen int           `json:"incidents_open"`
+}
+
+// Site is a place that can fail as a whole.
+type Site struct {
+	ID       string `json:"id"`
+	Provider string `json:"provider"`
+	Region   string `json:"region"`
+	Zone     string `json:"zone,omitempty"` // left out when the site is a whole region
 }
 
 // Config says which estate file is in force.

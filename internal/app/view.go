@@ -34,9 +34,12 @@ func (c *control) status(ctx context.Context) (apiv1.Status, error) {
 	doc := apiv1.Status{
 		Version: c.opt.Version, At: time.Now().UTC(), Epoch: st.Epoch, Estate: c.estate.Load().Digest,
 		Config:   apiv1.Config{Path: c.opt.Config, Loaded: c.loaded, Error: c.fault},
-		Services: []apiv1.Service{}, DataProcesses: []apiv1.DataProcess{}, IncidentsOpen: len(open),
+		Sites: []apiv1.Site{}, Services: []apiv1.Service{}, DataProcesses: []apiv1.DataProcess{}, IncidentsOpen: len(open),
 	}
 	c.mu.Unlock()
+	for _, s := range c.estate.Load().Sites {
+		doc.Sites = append(doc.Sites, apiv1.Site{ID: string(s.ID), Provider: s.Provider, Region: s.Region, Zone: s.Zone})
+	}
 	for _, s := range st.Services {
 		declared, ok := c.estate.Load().Service(s.ID)
 		if ok {

@@ -15,6 +15,12 @@ func countedOf(t health.Traffic) counted {
 		MaybeApplied: t.MaybeApplied, Truncated: t.Truncated, ServerErrors: t.ServerErrors,
 	}}
 	for _, o := range t.Origins {
+		if o.Requests > 0 {
+			if c.Attempts == nil {
+				c.Attempts = map[estate.SiteID]uint64{}
+			}
+			c.Attempts[o.Site] = o.Requests
+		}
 		if o.Failures > 0 {
 			if c.Failures == nil {
 				c.Failures = map[estate.SiteID]uint64{}
@@ -45,6 +51,23 @@ func (c counted) failedSince(d counted) []estate.SiteID {
 	return sites
 }
 
+// sitesSince gives each site's part of what happened between d and c. An
+// origin that left the table and came back counts from zero.
+func (c counted) sitesSince(d counted, t health.Traffic) []siteDelta {
+	var list []siteDelta
+	for _, o := range t.Origins {
+		n, was := c.Attempts[o.Site], d.Attempts[o.Site]
+		failed, wasFailed := c.Failures[o.Site], d.Failures[o.Site]
+		if n < was || failed < wasFailed {
+			was, wasFailed = 0, 0
+		}
+		if n > was || failed > wasFailed {
+			list = append(list, siteDelta{o.Site, n - was, failed - wasFailed, float64(o.P95NS) / 1e6})
+		}
+	}
+	return list
+}
+
 // minus subtracts counters; LongestMS is no counter and stays out.
 func (c Counts) minus(d Counts) Counts {
 	return Counts{
@@ -58,7 +81,7 @@ func (c Counts) minus(d Counts) Counts {
 // that no incident counts yet, but one may have to. After a restart the next
 // report then covers them again.
 func (b *book) settled(name string, s *source) source {
-	out := source{Seq: s.Seq, Ahead: s.Ahead, Last: s.Last, Counts: maps.Clone(s.Counts)}
+	out := source{Seq: s.Seq, Ahead: s.Ahead, Last: s.Last, At: s.At, Counts: maps.Clone(s.Counts)}
 	for svc, ring := range b.ring {
 		for _, d := range slices.Backward(ring) {
 			if d.source != name {

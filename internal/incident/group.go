@@ -124,6 +124,7 @@ func (b *book) close(r *record, at time.Time) {
 	r.Incident.State = Closed
 	r.Incident.Closed = at.UTC()
 	b.release(r)
+	r.writeSamples(at, true)
 	r.Notices = append(r.Notices, notify.IncidentClosed)
 	r.tell(at, "closed", journal.Info, closedMessage(&r.Incident))
 	r.said = r.summary()
@@ -211,6 +212,7 @@ func (b *book) tick(now time.Time) {
 		b.sight(now, sighting{target: t, cause: l.cause, at: later(l.Since, l.grace)})
 	}
 	for _, r := range b.running() {
+		r.writeSamples(now, false)
 		b.review(now, now, r)
 		if r.Incident.State != Monitoring {
 			continue

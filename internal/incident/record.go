@@ -25,8 +25,9 @@ type record struct {
 	SitesOut []estate.SiteID                `json:"sites_out,omitempty"` // every origin there was unwell at once
 	Trouble  map[estate.ServiceID]time.Time `json:"trouble,omitempty"`   // last report with requests that failed
 	From     map[estate.ServiceID]time.Time `json:"from,omitempty"`      // reports made after this count
-	Linked   int64                          `json:"linked,omitempty"`    // journal ID up to which evidence was linked
-	Changes  int                            `json:"changes"`             // entries written or waiting
+	Series   series                         `json:"series,omitzero"`
+	Linked   int64                          `json:"linked,omitempty"` // journal ID up to which evidence was linked
+	Changes  int                            `json:"changes"`          // entries written or waiting
 	// Entries and Notices wait to be handed on. They are part of the record
 	// so that a change and the word about it are stored together.
 	Entries []waiting `json:"entries,omitempty"`

@@ -25,7 +25,8 @@ type source struct {
 	Seq    uint64                       `json:"seq"` // all events up to here were seen
 	Ahead  map[uint64]bool              `json:"ahead,omitempty"`
 	Counts map[estate.ServiceID]counted `json:"counts"`
-	Last   time.Time                    `json:"last"` // when it was last heard
+	Last   time.Time                    `json:"last"`        // when it was last heard
+	At     time.Time                    `json:"at,omitzero"` // of its last report
 
 	rev   state.Revision
 	dirty bool
@@ -35,14 +36,17 @@ type source struct {
 // counted is a service's cumulative counters, as the source reported them.
 type counted struct {
 	Counts   Counts                   `json:"counts"`
-	Failures map[estate.SiteID]uint64 `json:"failures,omitempty"` // attempts
+	Attempts map[estate.SiteID]uint64 `json:"attempts,omitempty"`
+	Failures map[estate.SiteID]uint64 `json:"failures,omitempty"` // of the attempts
 }
 
 // delta is what happened between two reports of a source about a service.
 type delta struct {
 	source string
+	since  time.Time // of the first report
 	at     time.Time // of the second report
 	counts Counts
+	sites  []siteDelta
 	before counted // the first report
 	taken  bool    // an incident counts it
 }
@@ -90,6 +94,7 @@ func (s *source) fresh(seq uint64) bool {
 func (b *book) traffic(now time.Time, name string, at time.Time, list []health.Traffic) {
 	src := b.source(name, now)
 	at = orNow(at, now)
+	since := src.At
 	for _, t := range list {
 		if b.estate != nil {
 			if _, ok := b.estate.Service(t.Service); !ok {
@@ -97,6 +102,10 @@ func (b *book) traffic(now time.Time, name string, at time.Time, list []health.T
 			}
 		}
 		b.report(now, name, src, at, t)
+	}
+	if at.After(since) {
+		src.At = at
+		b.heard(since, at)
 	}
 	for _, r := range b.running() {
 		if r.dirty {
@@ -117,11 +126,12 @@ func (b *book) report(now time.Time, name string, src *source, at time.Time, t h
 	for _, o := range t.Origins {
 		b.flag(now, name, at, estate.Target{Service: t.Service, Site: o.Site}, o.Ejected)
 	}
-	d := delta{source: name, at: at, counts: after.Counts.minus(before.Counts), before: before}
+	d := delta{source: name, since: src.At, at: at, counts: after.Counts.minus(before.Counts), before: before}
 	d.counts.LongestMS = float64(t.LongestNS) / 1e6
 	if d.counts == (Counts{}) {
 		return
 	}
+	d.sites = after.sitesSince(before, t)
 	b.account(t.Service, &d)
 	ring := append(b.ring[t.Service], d)
 	b.ring[t.Service] = ring[max(0, len(ring)-ringMax):]
@@ -152,6 +162,9 @@ func (b *book) flag(now time.Time, name string, at time.Time, t estate.Target, e
 func (b *book) account(svc estate.ServiceID, d *delta) {
 	for _, r := range append(b.running(), b.closed()...) {
 		from, ok := r.From[svc]
+		if ok {
+			r.sample(svc, d)
+		}
 		if !ok || !d.at.After(from) || r.Incident.State == Closed && d.at.After(r.Incident.Closed) {
 			continue
 		}
@@ -174,6 +187,8 @@ func (b *book) cover(r *record, svc estate.ServiceID, at time.Time) {
 			return
 		}
 		until = old
+	} else {
+		b.backfill(r, svc)
 	}
 	r.From[svc] = from
 	r.dirty = true

@@ -14,6 +14,7 @@ func status() apiv1.Status {
 	return apiv1.Status{
 		Version: "1.2.3", At: Noon, Epoch: 7, Estate: "5e1f", IncidentsOpen: 1,
 		Config: apiv1.Config{Path: "/etc/spare/spare.yaml", Loaded: ago(time.Hour)},
+		Sites: []apiv1.Site{{ID: "virginia", Provider: "aws", Region: "us-east-1"}, {ID: "belgium", Provider: "gcp", Region: "europe-west1", Zone: "europe-west1-b"}},
 		Services: []apiv1.Service{{
 			ID: "shop", Hosts: []string{"shop.example.com"}, Policy: "primary", Writes: "one_site",
 			Active: "belgium", State: apiv1.ServiceDegraded,
