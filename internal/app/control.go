@@ -69,6 +69,7 @@ type control struct {
 	prober   *probe.Runner
 	outbox   *notify.Outbox
 	hook     *hook
+	depends  *depends
 	estate   atomic.Pointer[estate.Estate]
 
 	mu      sync.Mutex
@@ -108,6 +109,7 @@ func (c *control) build(ctx context.Context, g *run.Group) error {
 	}
 	g.Defer("journal", c.journal.Close)
 	c.record = newRecorder(c.journal, o.Log)
+	c.depends = &depends{record: c.record}
 	c.hub, err = link.Listen(filepath.Join(o.DataDir, controlSocket), link.HubOptions{
 		Log: o.Log, OnHello: c.hello, OnEvents: c.events, OnTraffic: c.counted, OnGone: c.gone,
 	})
@@ -137,6 +139,7 @@ func (c *control) start(g *run.Group, token string) {
 	g.Go("failover", c.failover.Run)
 	g.Go("link", c.hub.Run)
 	g.Go("probes", c.prober.Run)
+	g.Go("dependencies", c.depends.run)
 	g.Go("estate file", c.watch)
 	g.Go("api", func(ctx context.Context) error { return c.serveAPI(ctx, token) })
 	g.Go("ready", func(context.Context) error { return c.opt.Inherited.Ready() })
@@ -183,7 +186,7 @@ func (c *control) checked(r health.Result) {
 	c.mu.Lock()
 	trusted := c.panel.Trust(r)
 	c.mu.Unlock()
-	if trusted {
+	if trusted && !c.depends.checked(r) {
 		c.failover.Result(r)
 	}
 }

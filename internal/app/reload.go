@@ -89,7 +89,7 @@ func (c *control) adopt(e *estate.Estate) {
 	c.hook.set(e.Notify.Webhook)
 	c.failover.Load(e)
 	c.desk.Load(e)
-	c.prober.Set(targets)
+	c.prober.Set(append(targets, c.depends.set(e.Dependencies)...))
 }
 
 // watch reloads on SIGHUP and when the file has changed.
