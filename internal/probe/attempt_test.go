@@ -86,7 +86,7 @@ func httpTarget(addr string, c estate.Check) Target {
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 func TestMisbehavingOrigins(t *testing.T) {
-	soon := estate.Check{Timeout: 100 * time.Millisecond}
+	soon := estate.Check{Timeout: time.Second}
 	tests := []struct {
 		name  string
 		serve func(*net.TCPConn)

@@ -10,7 +10,7 @@ import (
 )
 
 // underLoad does something to a running Spare and wants no request to fail.
-func underLoad(t *testing.T, bin string, do func(t *testing.T, s *spare, a, b *origin)) {
+func underLoad(t *testing.T, bin string, do func(t *testing.T, s *spare, a, b *origin)) *spare {
 	t.Helper()
 	a, b := startOrigins(t, "nginx")
 	s := newSpare(t, "  shop:\n"+pair(a.url(), b.url()))
@@ -23,6 +23,7 @@ func underLoad(t *testing.T, bin string, do func(t *testing.T, s *spare, a, b *o
 	all := l.stop()
 	all.wantNoFailure(t, 500)
 	audit2(t, all, a, b)
+	return s
 }
 
 // mixed is mostly reads, with an order now and then.
@@ -70,16 +71,11 @@ func TestNoDataRace(t *testing.T) {
 	bin := raceBinary(t)
 	for _, one := range actions {
 		t.Run(one.name, func(t *testing.T) {
-			underLoad(t, bin, func(t *testing.T, s *spare, a, b *origin) {
-				one.do(t, s, a, b)
-				a.run.kill()
-				time.Sleep(time.Second)
-				s.stop()
-				if log := s.log(); strings.Contains(string(log), "DATA RACE") {
-					t.Errorf("data race:\n%s", log)
-				}
-				s.start()
-			})
+			s := underLoad(t, bin, one.do)
+			s.stop()
+			if log := s.log(); strings.Contains(string(log), "DATA RACE") {
+				t.Errorf("data race:\n%s", log)
+			}
 		})
 	}
 }

@@ -163,7 +163,7 @@ func TestSickOriginCostsNoRead(t *testing.T) {
 				loads[name] = startLoadOf(t, addr, share, loadConns, gets)
 			}
 			l := startLoadOf(t, s.http, share, loadConns, gets)
-			time.Sleep(2 * time.Second)
+			time.Sleep(1500 * time.Millisecond)
 			for name, l := range loads {
 				t.Logf("%-8s %v", name, l.stop())
 			}
@@ -190,7 +190,7 @@ defaults
   option redispatch 1
   retry-on all-retryable-errors
   timeout client 30s
-  timeout server 5s
+  timeout server 2s
   timeout connect 1s
 frontend in
   bind ADDR
@@ -213,7 +213,7 @@ http {
     listen ADDR;
     location / {
       proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_connect_timeout 1s; proxy_read_timeout 5s;
+      proxy_connect_timeout 1s; proxy_read_timeout 2s;
       proxy_next_upstream error timeout invalid_header http_500 http_502 http_503 http_504;
     }
   }

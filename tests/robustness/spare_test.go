@@ -105,6 +105,20 @@ func (s *spare) serves() bool {
 	return r.err == nil && r.status == http.StatusOK
 }
 
+// timeToServe starts it and gives the time from exec to the first 200.
+func (s *spare) timeToServe() time.Duration {
+	s.t.Helper()
+	began := time.Now()
+	s.exec()
+	for !s.serves() {
+		if time.Since(began) > patience {
+			s.t.Fatal("does not serve")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(began)
+}
+
 // stop ends it in peace: SIGTERM to the supervisor alone.
 func (s *spare) stop() {
 	s.t.Helper()
