@@ -2,14 +2,17 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 
 	"github.com/sparecloud/spare/internal/config"
+	"github.com/sparecloud/spare/internal/durable"
 	"github.com/sparecloud/spare/internal/edge"
 	"github.com/sparecloud/spare/internal/errs"
+	"github.com/sparecloud/spare/internal/estate"
 	"github.com/sparecloud/spare/internal/health"
 )
 
@@ -28,6 +31,10 @@ func Run(ctx context.Context, o Options) error {
 	e, err := config.Load(o.Config, config.Options{Warn: func(d config.Diagnostic) {
 		o.Log.Warn("estate file", "warning", d.String())
 	}})
+	if last := lastGood(err, o.Config); last != nil {
+		o.Log.Error("estate file refused, starting with the last good one", "err", err)
+		e, err = last, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -44,6 +51,25 @@ func Run(ctx context.Context, o Options) error {
 			return cmd
 		},
 	})
+}
+
+// lastGood gives the estate of the last good copy when the file has faults: a
+// machine that starts again while somebody edits the file must serve. nil when
+// there is none; a first start with a bad file is refused.
+func lastGood(err error, path string) *estate.Estate {
+	var faults *config.Errors
+	if !errors.As(err, &faults) || faults.Partial == nil {
+		return nil
+	}
+	copied, err := durable.Load(goodCopy(faults.Partial.Data))
+	if err != nil {
+		return nil
+	}
+	e, err := config.Parse(path, copied.Payload, config.Options{})
+	if err != nil || e.Data != faults.Partial.Data {
+		return nil
+	}
+	return e
 }
 
 // dataDirVariable tells a child the state folder, so that it starts although

@@ -61,7 +61,7 @@ func execute(ctx context.Context, o Options, args []string, stdout, stderr io.Wr
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	report(stderr, err)
+	complain(stderr, err)
 	return exitCode(err)
 }
 
@@ -72,6 +72,7 @@ type env struct {
 	api       string
 	tokenFile string
 	json      bool
+	warn      func(format string, args ...any) // to standard error
 }
 
 const about = `Spare keeps what you run in a cloud usable when that cloud goes down.
@@ -98,10 +99,11 @@ func newRoot(o Options) *cobra.Command {
 		Use:           "spare",
 		Short:         "Keep what you run in a cloud usable when that cloud goes down",
 		Long:          about,
-		Example:       "  spare check spare.yaml\n  spare run -c spare.yaml\n  spare status",
+		Example:       "  spare init\n  spare check spare.yaml\n  spare run -c spare.yaml\n  spare status",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	e.warn = func(format string, args ...any) { say(root.ErrOrStderr(), "warning: "+format, args...) }
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.StringVarP(&e.config, "config", "c", "", "estate file (default ./spare.yaml, then /etc/spare/spare.yaml)")
@@ -110,10 +112,10 @@ func newRoot(o Options) *cobra.Command {
 	flags.BoolVar(&e.json, "json", false, "write a JSON document instead of a table")
 	root.SetFlagErrorFunc(flagError)
 	group(root,
-		e.runCommand(), e.processCommand(), e.checkCommand(), e.schemaCommand(),
+		e.initCommand(), e.runCommand(), e.processCommand(), e.checkCommand(), e.schemaCommand(),
 		e.statusCommand(), e.serviceCommand(), e.incidentCommand(), e.journalCommand(),
 		newDemoCommand(&e.json), newDemoCloudCommand(),
-		e.versionCommand(), e.completionCommand(), newDemoCommand(&e.json), newDemoCloudCommand(),
+		e.versionCommand(), e.completionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
@@ -122,8 +124,8 @@ func newRoot(o Options) *cobra.Command {
 	return root
 }
 
-// report says on stderr what went wrong, and what to do about it.
-func report(w io.Writer, err error) {
+// complain says on stderr what went wrong, and what to do about it.
+func complain(w io.Writer, err error) {
 	if err == nil || isSaid(err) {
 		return
 	}

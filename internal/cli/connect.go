@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sparecloud/spare/internal/api"
@@ -80,12 +82,20 @@ func (e *env) estate() (*estate.Estate, error) {
 // token.
 func (e *env) client(p purpose) (*apiv1.Client, error) {
 	st, fileErr := e.estate()
+	var faults *config.Errors
+	if errors.As(fileErr, &faults) && faults.Partial != nil { // enough to ask the Spare that runs by an older version of the file
+		st, fileErr = faults.Partial, nil
+		e.warn("the estate file has faults, see `spare check`; asking the API at %s all the same", st.Listen.API)
+	}
 	if fileErr != nil && e.api == "" {
 		return nil, errs.WithHint(fileErr, "the API's address is in the estate file: mend it, name another with -c, or give the address with --api")
 	}
 	base := e.api
-	if base == "" {
+	switch {
+	case base == "":
 		base = address(st.Listen)
+	case !strings.Contains(base, "://"): // listen.api's own form
+		base = address(estate.Listen{API: base})
 	}
 	token, err := e.token(st, fileErr)
 	if err != nil && (p == acts || e.tokenFile != "") {

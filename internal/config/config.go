@@ -87,10 +87,12 @@ func Parse(name string, data []byte, opts Options) (*estate.Estate, error) {
 	if !torn { // what is lost to a fault of syntax would be missed everywhere else
 		d.judge(root, e)
 	}
-	if len(d.faults) > 0 {
-		return nil, d.errors(name)
-	}
 	d.rebase(e)
+	if len(d.faults) > 0 {
+		faults := d.errors(name)
+		faults.Partial = e
+		return nil, faults
+	}
 	if opts.Warn != nil {
 		for _, p := range estate.Advise(e) {
 			d.faults = append(d.faults, problem(root, p))

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sparecloud/spare/internal/errs"
+	"github.com/sparecloud/spare/internal/estate"
 )
 
 // Diagnostic is one fault of a file, or one thing in it that is probably not
@@ -36,8 +37,12 @@ func (d Diagnostic) String() string {
 // Errors is all that is wrong with a file, sorted by position. Its kind is
 // Invalid.
 type Errors struct {
-	List  []Diagnostic
-	lines []string // the source, with literal secrets blotted out
+	List []Diagnostic
+	// Partial is what could be read in spite of the faults, with defaults for
+	// the rest; nil when nothing could. It serves to find a running Spare by
+	// its address and state folder, and nothing else.
+	Partial *estate.Estate
+	lines   []string // the source, with literal secrets blotted out
 }
 
 // maxPrinted bounds [Errors.Error], which ends up in logs and in the journal.

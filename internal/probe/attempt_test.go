@@ -100,6 +100,7 @@ func TestMisbehavingOrigins(t *testing.T) {
 		{"redirect is an answer", reply("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"), estate.Check{}, ""},
 		{"redirect is not followed", reply("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"), estate.Check{Status: []int{200}}, health.CauseStatus},
 		{"500", reply("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"), estate.Check{}, health.CauseStatus},
+		{"404 is an answer", reply("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), estate.Check{}, ""},
 		{"404 that is wanted", reply("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), estate.Check{Status: []int{404}}, ""},
 		{"204", reply("HTTP/1.1 204 No Content\r\n\r\n"), estate.Check{}, ""},
 
@@ -266,7 +267,7 @@ func TestTLS(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			target := httpTarget("", estate.Check{Timeout: 300 * time.Millisecond})
+			target := httpTarget("", estate.Check{Timeout: 300 * time.Millisecond, Status: []int{200}})
 			target.URL = tt.url
 			if res := Attempt(t.Context(), target, tt.config); res.Cause != tt.want {
 				t.Errorf("got %+v, want cause %q", res, tt.want)

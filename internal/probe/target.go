@@ -135,7 +135,7 @@ func tlsConfig(base *tls.Config, host string) *tls.Config {
 // accepts reports whether the status is one that passes.
 func (p *plan) accepts(status int) bool {
 	if len(p.status) == 0 {
-		return status >= 200 && status <= 399
+		return status >= 200 && status < 500 // a log-in page or a missing one is an answer
 	}
 	return slices.Contains(p.status, status)
 }
