@@ -7,7 +7,7 @@ LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 RACE    := $(shell $(GO) env CGO_ENABLED | grep -q 1 && command -v $$($(GO) env CC | cut -d' ' -f1) >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 30s
 
-.PHONY: demo build test test-deps lint fuzz bench nightly clean
+.PHONY: demo build test test-deps lint fuzz bench bench-failover bench-edge bench-estate bench-deps nightly clean
 
 demo: build
 	./bin/spare demo $(DEMO)
@@ -40,6 +40,32 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /tests/)
+
+# Beside the peers, on a machine that does nothing else: docs/benchmarks.md.
+# BENCH passes flags, for example BENCH='-short -fault SIGSTOP -v'.
+CADDY := bin/peers/caddy
+PEERS := -spare bin/spare -caddy $(CADDY)
+
+bench-failover: build bench-deps
+	$(GO) build -o bin/bench-failover ./bench/failover
+	bin/bench-failover $(PEERS) $(BENCH)
+
+bench-edge: build bench-deps
+	$(GO) build -o bin/bench-edge ./bench/edge
+	bin/bench-edge $(PEERS) $(BENCH)
+
+bench-estate: build
+	$(GO) build -o bin/bench-estate ./bench/estate
+	bin/bench-estate -spare bin/spare $(BENCH)
+
+bench-deps: test-deps $(CADDY)
+	@if ! { command -v wrk && command -v iptables && command -v ip; } >/dev/null 2>&1; then \
+	  if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends wrk iptables iproute2; \
+	  else echo "install wrk, iptables and iproute2 for every row"; fi; fi
+
+$(CADDY):
+	GOBIN=$(CURDIR)/bin/peers $(GO) install github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
 
 nightly: test-deps
 	SPARE_NIGHTLY=1 $(GO) test $(RACE) -count=3 -timeout 2h ./...

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 )
@@ -14,7 +15,7 @@ var Kinds = []Kind{
 	{Name: "haproxy-tuned", About: "timeout server 250ms: fails slow answers of healthy origins too", program: "haproxy", version: []string{"-v"}, config: haproxy("250ms")},
 	{Name: "nginx", About: "proxy_read_timeout 1s", program: "nginx", version: []string{"-v"}, config: nginx("1s")},
 	{Name: "nginx-tuned", About: "proxy_read_timeout 250ms: fails slow answers of healthy origins too", program: "nginx", version: []string{"-v"}, config: nginx("250ms")},
-	{Name: "caddy", About: "response_header_timeout 1s", program: "caddy", version: []string{"version"}, config: caddy},
+	{Name: "caddy", About: "response_header_timeout 1s", program: "caddy", config: caddy},
 }
 
 func spare(s Setup) (string, string, []string) {
@@ -37,20 +38,19 @@ sites:
 
 // haproxy: requests are repeated after anything that may be repeated, at the
 // other server at once; POSTs only when nothing was sent. A server is marked
-// down by its second failed check, or by ten failed requests in a row.
+// down by its second failed check, or by ten failed requests in a row. The
+// spare is no "backup" server, because retries never reach one of those while
+// the active server counts as up: "balance first" prefers the active one too,
+// and lets a retry avoid it.
 func haproxy(patience string) func(Setup) (string, string, []string) {
 	return func(s Setup) (string, string, []string) {
 		file := filepath.Join(s.Dir, "haproxy.cfg")
 		var servers strings.Builder
 		for i, o := range s.Origins {
-			backup := ""
-			if i > 0 {
-				backup = " backup"
-			}
-			fmt.Fprintf(&servers, "    server origin%d %s%s\n", i, o, backup)
+			fmt.Fprintf(&servers, "    server origin%d %s\n", i, o)
 		}
 		return file, fmt.Sprintf(`global
-    maxconn 16000
+    maxconn 8000
 defaults
     mode http
     timeout client 60s
@@ -63,6 +63,7 @@ frontend in
     bind %s
     default_backend shop
 backend shop
+    balance first
     option redispatch 1
     retries 3
     retry-on all-retryable-errors
@@ -90,10 +91,10 @@ func nginx(patience string) func(Setup) (string, string, []string) {
 		}
 		return file, fmt.Sprintf(`daemon off;
 worker_processes auto;
-worker_rlimit_nofile 32768;
+worker_rlimit_nofile 16384;
 pid %[1]s/nginx.pid;
 error_log %[1]s/nginx-error.log error;
-events { worker_connections 16000; }
+events { worker_connections 8000; }
 http {
     access_log off;
     keepalive_timeout 60s;
@@ -131,6 +132,7 @@ http {
 // GETs also after they were sent; it does not repeat after a status.
 func caddy(s Setup) (string, string, []string) {
 	file := filepath.Join(s.Dir, "Caddyfile")
+	host, port, _ := net.SplitHostPort(s.Listen)
 	return file, fmt.Sprintf(`{
 	admin off
 	auto_https off
@@ -139,7 +141,8 @@ func caddy(s Setup) (string, string, []string) {
 		level ERROR
 	}
 }
-http://%s {
+http://:%s {
+	bind %s
 	reverse_proxy %s {
 		lb_policy first
 		lb_retries 2
@@ -160,5 +163,5 @@ http://%s {
 		}
 	}
 }
-`, s.Listen, strings.Join(s.Origins, " ")), []string{"run", "--config", file, "--adapter", "caddyfile"}
+`, port, host, strings.Join(s.Origins, " ")), []string{"run", "--config", file, "--adapter", "caddyfile"}
 }

@@ -13,6 +13,7 @@ package peer
 
 import (
 	"context"
+	"debug/buildinfo"
 	"fmt"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ type Kind struct {
 	Name    string
 	About   string   // what is special about these settings
 	program string   // key in Binaries
-	version []string // arguments that print the version
+	version []string // arguments that print the version; none: it is in the file, put there by Go
 	config  func(Setup) (file, text string, args []string)
 }
 
@@ -43,6 +44,7 @@ type Setup struct {
 	Listen   string // "127.0.0.1:8080"
 	API      string // Spare's API, "127.0.0.1:7700"
 	Origins  []string
+	Host     string // asked for to see whether the proxy serves; "" = its address
 	Binaries Binaries
 }
 
@@ -74,6 +76,14 @@ func (k Kind) Config(s Setup) string {
 
 // Version gives the first line that says which version the program is.
 func (k Kind) Version(ctx context.Context, b Binaries) string {
+	if k.version == nil {
+		path, _ := exec.LookPath(b[k.program])
+		info, err := buildinfo.ReadFile(path)
+		if err != nil {
+			return fmt.Sprintf("unknown (%v)", err)
+		}
+		return fmt.Sprintf("%s %s (%s)", info.Main.Path, info.Main.Version, info.GoVersion)
+	}
 	out, err := exec.CommandContext(ctx, b[k.program], k.version...).CombinedOutput()
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	if err != nil {
@@ -107,15 +117,22 @@ func Launch(ctx context.Context, k Kind, s Setup, args []string) (*Proxy, error)
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	p.cmd = exec.Command(s.Binaries[k.program], args...)
+	defer func() { _ = log.Close() }()
+	program, err := exec.LookPath(s.Binaries[k.program])
+	if err == nil {
+		program, err = filepath.Abs(program) // it runs in a folder of its own
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = s.Dir, log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() { _ = p.cmd.Wait(); close(p.done) }()
-	if err := p.await(ctx, s.Listen); err != nil {
+	if err := p.await(ctx, s); err != nil {
 		p.Stop()
 		return nil, fmt.Errorf("%s: %w; its log: %s", k.Name, err, p.Log())
 	}
@@ -123,9 +140,14 @@ func Launch(ctx context.Context, k Kind, s Setup, args []string) (*Proxy, error)
 }
 
 // await polls until the proxy answers 200.
-func (p *Proxy) await(ctx context.Context, addr string) error {
+func (p *Proxy) await(ctx context.Context, s Setup) error {
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Listen+"/", nil)
+	if err != nil {
+		return err
+	}
+	req.Host = s.Host
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -133,7 +155,7 @@ func (p *Proxy) await(ctx context.Context, addr string) error {
 			return fmt.Errorf("ended at once")
 		default:
 		}
-		resp, err := client.Get("http://" + addr + "/")
+		resp, err := client.Do(req)
 		if err != nil {
 			continue
 		}
@@ -142,7 +164,7 @@ func (p *Proxy) await(ctx context.Context, addr string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("does not answer 200 on %s", addr)
+	return fmt.Errorf("does not answer 200 on %s", s.Listen)
 }
 
 // PID is the first process of the proxy.
