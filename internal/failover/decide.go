@@ -50,15 +50,15 @@ func Decide(e *estate.Estate, in Inputs) *route.Table {
 	}
 	t := &route.Table{Estate: e.Digest}
 	for i := range e.Services {
-		if s, ok := in.service(&e.Services[i]); ok {
+		if s, ok := in.service(&e.Services[i], i); ok {
 			t.Services = append(t.Services, s)
 		}
 	}
 	return t
 }
 
-func (in *Inputs) service(s *estate.Service) (route.Service, bool) {
-	last := serviceOf(in.Last, s.ID)
+func (in *Inputs) service(s *estate.Service, place int) (route.Service, bool) {
+	last := serviceNear(in.Last, s.ID, place)
 	pinned := in.pinned(s.ID, last)
 	drained := in.drained(s)
 	rs := shape(s)
@@ -67,7 +67,7 @@ func (in *Inputs) service(s *estate.Service) (route.Service, bool) {
 		rs.Origins = append(rs.Origins, route.Origin{Site: o.Site, URL: o.URL, Host: o.Host, Weight: o.Weight, State: state})
 	}
 	if s.Policy == estate.Balance && pinned == nil {
-		in.capEjections(s.ID, rs.Origins, drained)
+		in.capEjections(s.ID, rs.Origins, drained, last)
 	}
 	for i := range rs.Origins {
 		o := &rs.Origins[i]
@@ -149,7 +149,7 @@ func hardEvidence(c health.Cause) bool {
 // The rest is listed as degraded and serves behind the others. When nothing
 // else serves at all the cap is void: the data path then fails open over all
 // of them, which spreads the load further than the cap would.
-func (in *Inputs) capEjections(id estate.ServiceID, origins []route.Origin, drained map[estate.SiteID]bool) {
+func (in *Inputs) capEjections(id estate.ServiceID, origins []route.Origin, drained map[estate.SiteID]bool, last *route.Service) {
 	var soft []*route.Origin
 	serving, down := 0, 0
 	for i := range origins {
@@ -170,7 +170,6 @@ func (in *Inputs) capEjections(id estate.ServiceID, origins []route.Origin, drai
 	if down == serving || spare <= 0 {
 		return
 	}
-	last := serviceOf(in.Last, id)
 	slices.SortStableFunc(soft, func(a, b *route.Origin) int {
 		return cmp.Or(
 			cmp.Compare(wasDown(last, b.Site), wasDown(last, a.Site)),
@@ -255,6 +254,16 @@ func tier(s route.State) int {
 	default:
 		return 0
 	}
+}
+
+// serviceNear is serviceOf for a service that most likely stands at the given
+// place: files and tables keep one order, and a search for each of ten
+// thousand services would be too long.
+func serviceNear(t *route.Table, id estate.ServiceID, place int) *route.Service {
+	if t != nil && place < len(t.Services) && t.Services[place].ID == id {
+		return &t.Services[place]
+	}
+	return serviceOf(t, id)
 }
 
 func serviceOf(t *route.Table, id estate.ServiceID) *route.Service {

@@ -22,6 +22,7 @@ const (
 	// that is known to be away.
 	gateAtStart = time.Second
 	gateLater   = 300 * time.Millisecond
+	restMost    = time.Second // between two steps without urgency
 	freshAgain  = time.Second // between two requests for one fresh check
 )
 
@@ -46,6 +47,9 @@ type loop struct {
 	gate     time.Time
 	dropped  uint64
 	dirty    bool
+	urgent   bool            // an origin went down, or somebody waits
+	rested   time.Time       // when the last step ended
+	cost     time.Duration   // of the last step
 	after    []chan struct{} // closed after the next step
 }
 
@@ -76,21 +80,31 @@ func (l *loop) run(ctx context.Context) error {
 			l.take(in)
 		case f := <-l.c.posts:
 			f(l)
-			l.dirty = true
+			l.dirty, l.urgent = true, true
 		case <-l.c.poke:
-			l.dirty = true
+			l.dirty, l.urgent = true, true
 		case now := <-ticker.C:
 			l.tick(now)
 		}
-		if l.dirty {
+		if l.dirty && l.due(time.Now()) {
 			l.step(ctx, time.Now())
 		}
 	}
 }
 
+// due keeps what is not urgent to a twentieth of the time: with ten thousand
+// services a table is dear, and good news can wait for more of it.
+func (l *loop) due(now time.Time) bool {
+	return l.urgent || now.Sub(l.rested) >= min(20*l.cost, restMost)
+}
+
 // step brings everything in line with what is known now.
 func (l *loop) step(ctx context.Context, now time.Time) {
-	l.dirty = false
+	defer func() {
+		l.rested = time.Now()
+		l.cost = l.rested.Sub(now)
+	}()
+	l.dirty, l.urgent = false, false
 	l.adopt(now)
 	if l.estate != nil {
 		l.expire(ctx, now)
@@ -179,6 +193,7 @@ func (l *loop) judged(id estate.Target, t *target, v health.Verdict, changed boo
 	if changed && (known || v.State != health.Unknown) {
 		l.verdicts[id] = v
 		l.dirty = true
+		l.urgent = l.urgent || v.State == health.Down
 		l.tell(v, prev.State)
 	}
 	switch wants := t.WantsFresh(); {

@@ -35,7 +35,7 @@ func (l *loop) publish(t *route.Table, now time.Time) {
 	}{t.Epoch, t.Estate, changes})
 	l.c.log.Info("table published", "epoch", t.Epoch, "changes", len(changes))
 	for i := range t.Services {
-		if old := serviceOf(before, t.Services[i].ID); old != nil {
+		if old := serviceNear(before, t.Services[i].ID, i); old != nil {
 			l.switched(old, &t.Services[i], t.Epoch, now)
 		}
 	}
@@ -133,7 +133,7 @@ func diff(before, now *route.Table) []string {
 	}
 	for i := range now.Services {
 		s := &now.Services[i]
-		old := serviceOf(before, s.ID)
+		old := serviceNear(before, s.ID, i)
 		if old == nil {
 			changes = append(changes, fmt.Sprintf("%s added", s.ID))
 			continue
@@ -144,8 +144,8 @@ func diff(before, now *route.Table) []string {
 		changes = append(changes, diffOrigins(old, s)...)
 	}
 	if before != nil {
-		for _, s := range before.Services {
-			if serviceOf(now, s.ID) == nil {
+		for i, s := range before.Services {
+			if serviceNear(now, s.ID, i) == nil {
 				changes = append(changes, fmt.Sprintf("%s removed", s.ID))
 			}
 		}

@@ -71,13 +71,13 @@ func (l *loop) snapshot(now time.Time) *Status {
 		st.Epoch, st.Estate = l.last.Epoch, l.last.Estate
 	}
 	for i := range l.estate.Services {
-		st.Services = append(st.Services, l.serviceStatus(&l.estate.Services[i], now))
+		st.Services = append(st.Services, l.serviceStatus(&l.estate.Services[i], i, now))
 	}
 	return st
 }
 
-func (l *loop) serviceStatus(s *estate.Service, now time.Time) ServiceStatus {
-	cur := serviceOf(l.last, s.ID)
+func (l *loop) serviceStatus(s *estate.Service, place int, now time.Time) ServiceStatus {
+	cur := serviceNear(l.last, s.ID, place)
 	st := ServiceStatus{ID: s.ID, Policy: s.Policy, Writes: s.Writes, Origins: []OriginStatus{}, Overrides: []Override{}}
 	if cur != nil {
 		st.Active = cur.Active
