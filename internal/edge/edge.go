@@ -106,6 +106,11 @@ func (e *Edge) Apply(t *route.Table) error {
 	if err != nil {
 		return err
 	}
+	for _, s := range next.services {
+		for _, c := range s.origins {
+			c.o.tabled(c.State)
+		}
+	}
 	e.inForce.Store(next)
 	e.forget(next)
 	if !e.sweeping {
@@ -132,7 +137,6 @@ func (e *Edge) build(t *route.Table) (*routing, error) {
 			if err != nil {
 				return nil, err
 			}
-			kept.tabled(o.State)
 			s.origins = append(s.origins, candidate{Origin: o, o: kept})
 		}
 		r.add(s)

@@ -23,8 +23,9 @@ const (
 type call struct {
 	s       *service
 	req     *upstream.Request
-	safe    bool // GET, HEAD, OPTIONS: may be sent twice, even at once
-	repeat  bool // may be sent again after bytes were sent
+	stream  *clientBody // the request's body when it is not in req.Payload
+	safe    bool        // GET, HEAD, OPTIONS: may be sent twice, even at once
+	repeat  bool        // may be sent again after bytes were sent
 	started time.Time
 	plan    []candidate
 	at      int // next in plan
@@ -151,10 +152,10 @@ func (e *Edge) again(c *call, out *outcome) bool {
 	switch {
 	case out.fail.Client && out.why == nil:
 		return false // the client's own body failed
-	case out.why != nil: // left an ejected origin: one request there less, one here more
-		return c.movable()
 	case !out.fail.Sent:
 		return true
+	case out.why != nil: // left an ejected origin: one request there less, one here more
+		return c.movable()
 	}
 	return c.movable() && c.s.live.retries.take()
 }
@@ -184,6 +185,10 @@ func (e *Edge) attempt(a *attempt, c *call, to candidate, t upstream.Timeouts) o
 		out.held = bytes.NewReader(whole)
 	}
 	a.settle()
+	if a.why() != nil && out.held == nil { // given up at the last moment: its body cannot be read
+		_ = resp.Body.Close()
+		return e.failure(a, c, to, &upstream.Failure{Cause: health.CauseBody, Sent: true, Answered: true, Err: a.why()})
+	}
 	if out.good() {
 		to.o.good()
 	} else {

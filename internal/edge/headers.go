@@ -7,7 +7,7 @@ import (
 )
 
 // hopByHop are the fields that concern one connection only (RFC 9110, 7.6.1).
-var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings"}
 
 // kept may be named in Connection by a client that wants to hide them from the
 // origin; they stay all the same.
@@ -66,14 +66,24 @@ func (e *Edge) looped(r *http.Request) bool {
 	return false
 }
 
-// upgrade gives the protocol that the client asks to switch to, or "".
+// upgrade gives the protocol that the client asks to switch to, or "". HTTP/2
+// is none: behind it an origin would take requests that nobody has judged.
 func upgrade(r *http.Request) string {
-	for _, field := range r.Header["Connection"] {
-		for name := range strings.SplitSeq(field, ",") {
-			if strings.EqualFold(strings.TrimSpace(name), "upgrade") {
-				return r.Header.Get("Upgrade")
+	to := r.Header.Get("Upgrade")
+	if names(r.Header["Connection"], "upgrade") && !names([]string{to}, "h2c") && !names([]string{to}, "h2") {
+		return to
+	}
+	return ""
+}
+
+// names reports whether one of the comma-separated lists holds the token.
+func names(lists []string, token string) bool {
+	for _, list := range lists {
+		for name := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.TrimSpace(name), token) {
+				return true
 			}
 		}
 	}
-	return ""
+	return false
 }

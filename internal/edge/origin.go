@@ -73,7 +73,7 @@ func (o *origin) share(now time.Time) float64 {
 		return 1
 	}
 	done := float64(now.UnixNano()-since) / float64(slowStart)
-	if done >= 1 {
+	if done >= 1 || done < 0 { // over, or the clock was set back
 		o.slowSince.Store(0)
 		return 1
 	}
@@ -139,30 +139,25 @@ func (a *attempt) silent() bool { return a.o.lastHead.Load() < a.start.UnixNano(
 
 // release gives up all that waits on an ejected origin and can go elsewhere.
 func (o *origin) release() {
-	for _, a := range o.waiting() {
-		if a.movable {
-			a.cancel(errEjected)
-		}
-	}
+	o.giveUp(errEjected, func(a *attempt) bool { return a.movable })
 }
 
 // abandon gives up what waits on the origin and cannot go elsewhere: its
 // clients learn that they cannot know.
 func (o *origin) abandon() {
-	for _, a := range o.waiting() {
-		a.cancel(errAbandoned)
-	}
+	o.giveUp(errAbandoned, func(*attempt) bool { return true })
 }
 
-// waiting lists the attempts that have no answer yet.
-func (o *origin) waiting() []*attempt {
+// giveUp cancels attempts that have no answer yet: under the lock, so that
+// none is cancelled once it has settled.
+func (o *origin) giveUp(why error, which func(*attempt) bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	list := make([]*attempt, 0, len(o.inflight))
 	for a := range o.inflight {
-		list = append(list, a)
+		if which(a) {
+			a.cancel(why)
+		}
 	}
-	return list
 }
 
 func (o *origin) traffic() health.OriginTraffic {

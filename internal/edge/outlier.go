@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sparecloud/spare/internal/health"
@@ -31,8 +32,8 @@ const (
 	failuresToEject = 3
 	stallsToEject   = 3
 	silenceToEject  = 100 * time.Millisecond // a pause as a busy machine makes it is no reason
-	badToEject      = 10                     // at least so many 5xx in ten seconds ...
-	badShare        = 0.25                   // ... and so large a share of the answers
+	badToEject      = 10                     // at least so many bad attempts in ten seconds ...
+	badShare        = retryShare             // ... and so large a share of all: below it the retry budget suffices
 	baseEjection    = time.Second
 	softEjection    = 5 * time.Second // for an origin that answers, with errors
 	maxEjection     = 2 * time.Minute
@@ -107,13 +108,19 @@ func (e *Edge) badStatus(s *service, out *outcome) {
 // failed notes an attempt without a usable answer.
 func (e *Edge) failed(s *service, o *origin, cause health.Cause, err error) {
 	o.failures.Add(1)
+	now := time.Now()
 	o.mu.Lock()
 	o.judge.failures++
+	o.judge.slot(now).bad++
 	n := o.judge.failures
+	bad, share := o.judge.rate(now)
 	o.mu.Unlock()
-	if n >= failuresToEject {
+	switch {
+	case n >= failuresToEject:
 		o.confirmed.Store(true)
 		e.eject(s, o, baseEjection, cause, fmt.Sprintf("%d attempts in a row failed: %v", n, err))
+	case bad >= badToEject && share >= badShare && s.othersBetter(o, share, now):
+		e.eject(s, o, baseEjection, cause, fmt.Sprintf("%d bad attempts in 10 s, %.0f %% of all: %v", bad, share*100, err))
 	}
 }
 
@@ -159,6 +166,9 @@ func (e *Edge) eject(s *service, o *origin, base time.Duration, cause health.Cau
 	}
 	e.mu.Lock()
 	if o.ejected.Load() || !s.spares(o, cause) {
+		if !o.ejected.Load() && cause != health.CauseStatus {
+			s.hurry(o)
+		}
 		e.mu.Unlock()
 		return
 	}
@@ -177,9 +187,25 @@ func (e *Edge) eject(s *service, o *origin, base time.Duration, cause health.Cau
 	e.report(health.Event{Kind: health.Ejected, Target: o.target, Cause: cause, Detail: detail})
 }
 
+// hurry has the ejected origins checked without further delay: o, the last
+// that serves, has failed.
+func (s *service) hurry(o *origin) {
+	for _, c := range s.origins {
+		if c.o != o && c.o.ejected.Load() {
+			c.o.mu.Lock()
+			c.o.judge.until = time.Now()
+			c.o.mu.Unlock()
+		}
+	}
+}
+
 // spares reports whether o may go: someone else must serve, and an origin
-// that still answers, if with errors, goes only while at least half stay.
+// that still answers, if with errors, goes only while at least half stay. One
+// that the table no longer names has gone already.
 func (s *service) spares(o *origin, cause health.Cause) bool {
+	if !slices.ContainsFunc(s.origins, func(c candidate) bool { return c.o == o }) {
+		return false
+	}
 	serving, out := 0, 0
 	for _, c := range s.origins {
 		switch {

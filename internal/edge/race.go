@@ -69,6 +69,12 @@ func (e *Edge) overdue(ctx context.Context, c *call, first candidate, a *attempt
 	d.mu.Unlock()
 	c.s.live.hedged.Add(1)
 	defer close(d.done)
+	watch := time.AfterFunc(c.hedgeDelay(next, d.hedge.start), func() {
+		if d.hedge.silent() {
+			e.suspect(c.s, next.o)
+		}
+	})
+	defer watch.Stop()
 	out := e.attempt(d.hedge, c, next, t)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,6 +105,7 @@ func (e *Edge) settle(c *call, d *duel, mine outcome) outcome {
 		if d.started {
 			d.hedge.cancel(errOvertook)
 		}
+		d.result.drop() // a bad answer of a hedge that has ended
 		d.mu.Unlock()
 		return mine
 	}

@@ -72,7 +72,7 @@ func (e *Edge) waiting(r *routing, now time.Time) []*origin {
 	}
 	for _, s := range r.services {
 		for _, c := range s.origins {
-			if c.State == route.Down && !c.o.trusted.Load() && !slices.Contains(list, c.o) {
+			if _, out := e.out[c.o]; !out && c.State == route.Down && !c.o.trusted.Load() {
 				list = append(list, c.o)
 			}
 		}

@@ -62,6 +62,9 @@ func (e *Edge) newRelay(ctx context.Context, c *call, out outcome) *relay {
 // covered gives the span of an answer, and whether it is one that a range
 // request can continue. Where it is not, only the framing tells the end.
 func covered(req *upstream.Request, resp *upstream.Response) (span, bool) {
+	if req.Method == http.MethodHead { // the length is told, the body is not
+		return span{0, -1, -1}, false
+	}
 	switch resp.Status {
 	case http.StatusOK:
 		if resp.Length < 0 {
@@ -89,7 +92,8 @@ func parseContentRange(v string) (span, bool) {
 	if total != "*" {
 		s.total, err3 = strconv.ParseInt(total, 10, 64)
 	}
-	return s, ok && ok2 && ok3 && err1 == nil && err2 == nil && err3 == nil && s.first >= 0 && s.first <= s.last
+	whole := total == "*" || s.total > s.last
+	return s, ok && ok2 && ok3 && err1 == nil && err2 == nil && err3 == nil && s.first >= 0 && s.first <= s.last && whole
 }
 
 // Read gives the next bytes of the body, wherever they come from. The error
@@ -99,6 +103,9 @@ func (r *relay) Read(p []byte) (int, error) {
 		n, err := r.readOnce(p)
 		if n > 0 {
 			r.off += int64(n)
+			if r.part.last >= 0 && r.off > r.part.last-r.part.first+1 {
+				return 0, errors.New("body is longer than its range")
+			}
 			if r.off-r.mark >= bodyProgress {
 				r.mark, r.waited = r.off, 0
 			}
@@ -118,14 +125,14 @@ func (r *relay) Read(p []byte) (int, error) {
 
 func (r *relay) readOnce(p []byte) (int, error) {
 	begin := time.Now()
-	patience := bodyIdle
 	if r.movable() {
-		patience = max(bodyPatience-r.waited, time.Millisecond)
-		if r.out.resp.Length >= 0 { // reading on after a deadline is possible
-			patience = min(patience, bodyGlance)
+		patience := min(max(bodyPatience-r.waited, time.Millisecond), bodyGlance)
+		if err := r.out.resp.Wait(begin.Add(patience)); err != nil {
+			r.waited += time.Since(begin)
+			return 0, err
 		}
 	}
-	r.out.resp.SetReadDeadline(begin.Add(patience))
+	r.out.resp.SetReadDeadline(begin.Add(bodyIdle))
 	n, err := r.out.body().Read(p)
 	r.waited += time.Since(begin)
 	return n, err
@@ -140,7 +147,7 @@ func (r *relay) movable() bool {
 // origin has time left, and is still held to be alive.
 func (r *relay) patient(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) && r.ctx.Err() == nil && r.movable() &&
-		r.out.resp.Length >= 0 && r.waited < bodyPatience && !r.out.c.o.ejected.Load()
+		r.waited < bodyPatience && !r.out.c.o.ejected.Load()
 }
 
 // complete reports whether all that the first answer promised has been given.
@@ -167,7 +174,7 @@ func (r *relay) lost(err error) error {
 	r.tries++
 	next, rerr := r.resume()
 	if rerr != nil {
-		if slow && r.out.resp.Length >= 0 { // a body of known length can be read on
+		if slow { // it can be read on; should the framing be broken, the next read says so
 			r.resumable = false
 			return nil
 		}
@@ -239,8 +246,10 @@ func (r *relay) fits(resp *upstream.Response) error {
 		return errors.New("range ends elsewhere")
 	case r.part.total >= 0 && s.total != r.part.total:
 		return errors.New("length changed")
-	case r.part.last < 0 && s.total >= 0 && s.last != s.total-1:
+	case r.part.last < 0 && s.last != s.total-1: // an unknown total is no end either
 		return errors.New("range does not reach the end")
+	case resp.Length >= 0 && resp.Length != s.last-s.first+1:
+		return errors.New("body is not as long as its range")
 	case resp.Header.Get("Etag") != r.etag:
 		return errors.New("ETag changed")
 	case resp.Header.Get("Content-Encoding") != first.Get("Content-Encoding"):

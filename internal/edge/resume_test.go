@@ -109,6 +109,77 @@ func TestBodyCutInTheMiddleGoesOnFromAnotherSite(t *testing.T) {
 	}
 }
 
+func TestPauseInAStreamThatCannotBeResumedHarmsNothing(t *testing.T) {
+	pause := func(w http.ResponseWriter, r *http.Request) { // heeds no Range
+		w.Header().Set("Etag", `"v1"`)
+		_, _ = w.Write([]byte(file[:1000]))
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(bodyPatience + 200*time.Millisecond)
+		_, _ = w.Write([]byte(file[1000:2000]))
+	}
+	a, b := newSite(t, "a"), newSite(t, "b")
+	a.handle(pause)
+	b.handle(pause)
+	w := newWorld(t, nil, a, b)
+	if got := w.get("/"); got.err != nil || got.body != file[:2000] {
+		t.Errorf("%d bytes, %v", len(got.body), got.err)
+	}
+}
+
+func TestContinuationThatDoesNotFitIsNotUsed(t *testing.T) {
+	const tag = `"v1"`
+	die := func(w http.ResponseWriter, r *http.Request) { // a stream that ends too soon
+		if r.Header.Get("Range") != "" {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Etag", tag)
+		_, _ = w.Write([]byte(file[:100<<10]))
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(50 * time.Millisecond)
+		panic(http.ErrAbortHandler)
+	}
+	for name, rng := range map[string]string{
+		"part of the rest, total unknown": "bytes 102400-102499/*",
+		"part of the rest":                "bytes 102400-102499/614400",
+		"other beginning":                 "bytes 102401-614399/614400",
+		"longer than told":                "bytes 102400-102449/102450",
+		"shorter than the range":          "bytes 102400-614399/614400",
+		"total before the end":            "bytes 102400-614399/5",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newSite(t, "a"), newSite(t, "b")
+			a.handle(die)
+			b.handle(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Etag", tag)
+				w.Header().Set("Content-Range", rng)
+				w.WriteHeader(http.StatusPartialContent)
+				_, _ = w.Write([]byte(file[102400:102500]))
+				if name == "longer than told" { // and in chunks, so that only the range tells
+					_ = http.NewResponseController(w).Flush()
+				}
+			})
+			w := newWorld(t, nil, a, b)
+			if got := w.get("/"); got.err == nil {
+				t.Errorf("the client took %d bytes for whole", len(got.body))
+			}
+		})
+	}
+}
+
+// FuzzContentRange holds what is accepted to its own sense.
+func FuzzContentRange(f *testing.F) {
+	for _, v := range []string{"bytes 0-0/1", "bytes 5-9/*", "bytes */5", "bytes 9223372036854775807-9223372036854775807/*", "bytes 0--1/0", "bytes +1-+2/+3", "bytes 0-99/50"} {
+		f.Add(v)
+	}
+	f.Fuzz(func(t *testing.T, v string) {
+		s, ok := parseContentRange(v)
+		if ok && (s.first < 0 || s.last < s.first || (s.total != -1 && s.total <= s.last)) {
+			t.Errorf("%q was read as %+v", v, s)
+		}
+	})
+}
+
 func TestDownloadsOutliveTheirOrigin(t *testing.T) {
 	a, b := newSite(t, "a"), newSite(t, "b")
 	slow := func(w http.ResponseWriter, r *http.Request) {

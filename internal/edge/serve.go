@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,11 @@ const (
 
 // ServeHTTP answers one request.
 func (h *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	if r.ContentLength != 0 { // net/http reads on in a body that nobody wanted
+		_ = rc.SetReadDeadline(time.Now().Add(clientIdle))
+	}
+	defer func() { _ = rc.SetWriteDeadline(time.Now().Add(clientWrite)) }() // the last bytes leave after this
 	if h.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
@@ -56,16 +62,19 @@ func (h *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *server) serve(w http.ResponseWriter, r *http.Request, s *service) {
 	c := &call{s: s, started: time.Now(), safe: isSafe(r.Method)}
-	req, err := h.request(w, r, s)
+	req, stream, err := h.request(w, r, s)
 	if err != nil {
 		s.live.refused.Add(1)
-		refuseBody(w, err)
+		refuseBody(w, err, false)
 		return
 	}
-	c.req = req
-	stream := req.Body != nil
-	c.safe = c.safe && !stream
-	c.repeat = !stream && s.cfg.RetryWrites && mayRepeat(r)
+	if stream != nil {
+		w.Header().Set("Connection", "close") // until its end is seen
+		defer stream.abandon()
+	}
+	c.req, c.stream = req, stream
+	c.safe = c.safe && stream == nil
+	c.repeat = stream == nil && s.cfg.RetryWrites && mayRepeat(req)
 	c.plan = s.plan(c.safe, c.started)
 	s.live.began(s.cfg.Limits.HedgeBudget)
 	if !c.safe && c.parked() {
@@ -103,8 +112,8 @@ func isSafe(method string) bool {
 }
 
 // mayRepeat reports whether a service that consents to repeated writes may
-// have this one repeated.
-func mayRepeat(r *http.Request) bool {
+// have this one repeated, by what the origin is told.
+func mayRepeat(r *upstream.Request) bool {
 	switch r.Method {
 	case http.MethodPut, http.MethodDelete:
 		return true
@@ -117,18 +126,18 @@ func mayRepeat(r *http.Request) bool {
 var errBodyTooLarge = errors.New("request body over the service's limit")
 
 // request makes the origin's request of the client's. A small body is
-// collected; a large one is left to be streamed.
-func (h *server) request(w http.ResponseWriter, r *http.Request, s *service) (*upstream.Request, error) {
+// collected; a large one is left to be streamed, and is given too.
+func (h *server) request(w http.ResponseWriter, r *http.Request, s *service) (*upstream.Request, *clientBody, error) {
 	req := &upstream.Request{Method: r.Method, Target: target(r), Host: r.Host, Header: h.e.forward(r), Upgrade: upgrade(r)}
 	limit := s.cfg.Limits.Body
 	if limit == 0 {
 		limit = bodyDefault
 	}
 	if r.ContentLength > limit {
-		return nil, errBodyTooLarge
+		return nil, nil, errBodyTooLarge
 	}
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
-		return req, nil
+		return req, nil, nil
 	}
 	in := &clientBody{r: r.Body, left: limit, rc: http.NewResponseController(w)}
 	if r.ContentLength <= bodyInMemory {
@@ -138,35 +147,17 @@ func (h *server) request(w http.ResponseWriter, r *http.Request, s *service) (*u
 			if req.Payload == nil {
 				req.Payload = []byte{}
 			}
-			return req, nil
+			return req, nil, nil
 		} else if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		req.Body, req.Length = io.MultiReader(&buf, in), -1
 	} else {
 		req.Body, req.Length = in, r.ContentLength
 	}
+	req.Upgrade = ""             // another protocol cannot begin within a body
 	_ = in.rc.EnableFullDuplex() // an early answer may overtake the body
-	return req, nil
-}
-
-// clientBody reads a request body within its limits.
-type clientBody struct {
-	r    io.Reader
-	left int64
-	rc   *http.ResponseController
-}
-
-func (b *clientBody) Read(p []byte) (int, error) {
-	_ = b.rc.SetReadDeadline(time.Now().Add(clientIdle))
-	n, err := b.r.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, errBodyTooLarge
-	}
-	if err != nil {
-		_ = b.rc.SetReadDeadline(time.Time{})
-	}
-	return n, err
+	return req, in, nil
 }
 
 // target is the request target in origin-form, byte for byte as it came.
@@ -177,9 +168,11 @@ func target(r *http.Request) string {
 	return r.URL.RequestURI()
 }
 
-func refuseBody(w http.ResponseWriter, err error) {
+// refuseBody answers a request whose body is at fault, of which an origin may
+// have seen the beginning.
+func refuseBody(w http.ResponseWriter, err error, maybe bool) {
 	w.Header().Set("Connection", "close")
-	w.Header().Set(MaybeApplied, "false")
+	w.Header().Set(MaybeApplied, strconv.FormatBool(maybe))
 	var ref *guard.Refusal
 	switch {
 	case errors.Is(err, errBodyTooLarge):
@@ -199,17 +192,16 @@ func unavailable(w http.ResponseWriter, why string) {
 
 // fail answers a request that no origin answered.
 func (h *server) fail(w http.ResponseWriter, c *call, f *upstream.Failure) {
-	var ref *guard.Refusal
 	switch {
 	case f == nil:
 		c.s.live.failed.Add(1)
 		unavailable(w, "no origin may serve this request now")
-	case f.Client && (errors.Is(f.Err, errBodyTooLarge) || errors.As(f.Err, &ref)):
-		c.s.live.refused.Add(1)
-		refuseBody(w, f.Err)
 	case f.Client:
-		c.s.live.refused.Add(1)
-		refuseBody(w, f.Err)
+		maybe := f.Sent && !c.safe
+		if c.s.live.refused.Add(1); maybe {
+			c.s.live.maybeApplied.Add(1)
+		}
+		refuseBody(w, f.Err, maybe)
 	case !f.Sent:
 		c.s.live.failed.Add(1)
 		unavailable(w, "no origin could be reached")
@@ -246,10 +238,19 @@ func (h *server) answer(w http.ResponseWriter, r *http.Request, c *call, out out
 	for name := range out.resp.Trailer {
 		head.Add("Trailer", name)
 	}
+	if head["Content-Type"] == nil {
+		head["Content-Type"] = nil // what the origin did not say is not to be guessed
+	}
+	if c.stream != nil && c.stream.whole.Load() && !h.draining.Load() {
+		head.Del("Connection")
+	}
 	w.WriteHeader(out.resp.Status)
 	body := h.e.newRelay(r.Context(), c, out)
 	defer body.close()
 	rc := http.NewResponseController(w)
+	if out.resp.Length < 0 && !out.resp.Ready() {
+		_ = rc.Flush() // the first event may be far off
+	}
 	if err := copyBody(w, rc, body, out.resp.Length < 0); err != nil {
 		if r.Context().Err() == nil && !errors.Is(err, errClient) {
 			c.s.live.truncated.Add(1)
@@ -260,10 +261,6 @@ func (h *server) answer(w http.ResponseWriter, r *http.Request, c *call, out out
 	for k, v := range body.out.resp.Trailer {
 		head[k] = v
 	}
-	if c.req.Body != nil {
-		_ = rc.SetReadDeadline(time.Unix(1, 0)) // an answer before the body's end: give up the rest
-	}
-	_ = rc.SetWriteDeadline(time.Time{})
 }
 
 var errClient = errors.New("client went away")

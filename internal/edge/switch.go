@@ -14,13 +14,15 @@ import (
 // answer (WebSocket and the like), until either side ends.
 func (h *server) switchProtocols(w http.ResponseWriter, r *http.Request, out outcome) {
 	defer out.drop()
-	guard.Passthrough(r)
 	client, buf, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, "this connection cannot switch protocols", http.StatusBadRequest)
 		return
 	}
 	defer func() { _ = client.Close() }()
+	if !guard.Passthrough(r) {
+		return // the client spoke the new protocol too early, and the guard has taken it for HTTP
+	}
 	_ = client.SetDeadline(time.Time{})
 	h.mu.Lock()
 	h.upgraded[client] = struct{}{}

@@ -33,7 +33,7 @@ type site struct {
 	posts   map[string]int // by body
 }
 
-func newSite(t *testing.T, name string) *site {
+func newSite(t testing.TB, name string) *site {
 	t.Helper()
 	s := &site{name: name, conns: map[net.Conn]struct{}{}, posts: map[string]int{}}
 	s.listen(t, "127.0.0.1:0")
@@ -41,7 +41,7 @@ func newSite(t *testing.T, name string) *site {
 	return s
 }
 
-func (s *site) listen(t *testing.T, addr string) {
+func (s *site) listen(t testing.TB, addr string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *site) url() string { return "http://" + s.ln.Addr().String() }
 
 // world is an edge in front of sites.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	e      *Edge
 	addr   string
 	client *http.Client
@@ -143,7 +143,7 @@ type world struct {
 	served chan struct{}
 }
 
-func newWorld(t *testing.T, edit func(*route.Service), sites ...*site) *world {
+func newWorld(t testing.TB, edit func(*route.Service), sites ...*site) *world {
 	t.Helper()
 	w := &world{t: t, served: make(chan struct{})}
 	w.e = New(Options{Log: slog.New(slog.DiscardHandler), Report: func(ev health.Event) {

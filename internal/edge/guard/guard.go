@@ -98,12 +98,16 @@ func Refused(r *http.Request) *Refusal {
 	return nil
 }
 
-// Passthrough ends the guarding: the connection was upgraded to another
-// protocol.
-func Passthrough(r *http.Request) {
-	if g, _ := r.Context().Value(key{}).(*Conn); g != nil {
-		g.open.Store(true)
+// Passthrough ends the guarding: the connection, which must be hijacked, was
+// upgraded to another protocol. It gives false when bytes that followed the
+// request were refused already, and are lost.
+func Passthrough(r *http.Request) bool {
+	g, _ := r.Context().Value(key{}).(*Conn)
+	if g == nil {
+		return true
 	}
+	g.open.Store(true)
+	return g.refusal.Load() == nil
 }
 
 // CloseWrite lets the server send a last answer to a client that is still

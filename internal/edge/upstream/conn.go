@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -23,6 +24,7 @@ type conn struct {
 	headLeft  int   // bytes that the head under way may still take; < 0 = no bound
 	received  int64 // bytes of this exchange
 	sent      int64
+	ended     error // of the last read, when it failed
 }
 
 func newConn(p *Pool, nc, raw net.Conn) *conn {
@@ -46,6 +48,7 @@ func (r reader) Read(p []byte) (int, error) {
 	}
 	n, err := c.nc.Read(p)
 	c.received += int64(n)
+	c.ended = err
 	if c.headLeft > 0 {
 		c.headLeft -= n
 	}
@@ -66,6 +69,13 @@ func (c *conn) quiet() bool {
 	sc, ok := c.raw.(syscall.Conn)
 	if !ok || c.br.Buffered() > 0 {
 		return false
+	}
+	if c.nc != c.raw { // TLS may hold bytes of its own that the socket no longer shows
+		_ = c.nc.SetReadDeadline(past)
+		if _, err := c.br.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return false
+		}
+		_ = c.nc.SetReadDeadline(time.Time{})
 	}
 	rc, err := sc.SyscallConn()
 	if err != nil {

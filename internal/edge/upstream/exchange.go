@@ -46,6 +46,24 @@ func (r *Response) SetReadDeadline(t time.Time) {
 	}
 }
 
+// Wait returns when the next bytes of Body, or its end, are there, and with
+// os.ErrDeadlineExceeded at t. Unlike a read that meets its deadline it harms
+// no framing: Body can still be read.
+func (r *Response) Wait(t time.Time) error {
+	x := r.x
+	if x.done.Load() || x.raw.Body == http.NoBody || r.Ready() {
+		return nil
+	}
+	x.bound(x.c.nc.SetReadDeadline, t)
+	if _, err := x.c.br.Peek(1); err != io.EOF {
+		return err
+	}
+	return nil // Body knows whether the end may come here
+}
+
+// Ready reports whether bytes of Body are here already.
+func (r *Response) Ready() bool { return !r.x.done.Load() && r.x.c.br.Buffered() > 0 }
+
 type exchange struct {
 	c       *conn
 	req     *Request
@@ -56,6 +74,7 @@ type exchange struct {
 	written chan error  // result of a body that is sent beside the reading; nil otherwise
 	done    atomic.Bool
 	eof     bool
+	partial bool // part of the request was not sent: the connection is of no further use
 
 	headRead atomic.Bool // the response head is here: the body's sender leaves deadlines alone
 }
@@ -73,6 +92,11 @@ func (p *Pool) RoundTrip(ctx context.Context, req *Request, t Timeouts, again bo
 		if !stale || (f.Sent && !again) {
 			return resp, err
 		}
+		resp, err = p.Fresh(ctx, req, t)
+		if second := AsFailure(err); second != nil {
+			second.Sent = second.Sent || f.Sent // what left once has left
+		}
+		return resp, err
 	}
 	return p.Fresh(ctx, req, t)
 }
@@ -88,7 +112,7 @@ func (p *Pool) Fresh(ctx context.Context, req *Request, t Timeouts) (*Response, 
 
 // on runs one exchange on c and closes c if that fails.
 func (p *Pool) on(ctx context.Context, c *conn, req *Request, t Timeouts, reused bool) (*Response, error) {
-	c.sent, c.received = 0, 0
+	c.sent, c.received, c.ended = 0, 0, nil
 	x := &exchange{c: c, req: req, over: ctx.Err, head: t.Head}
 	x.release = context.AfterFunc(ctx, func() { _ = c.nc.SetDeadline(past) })
 	x.bound(c.nc.SetDeadline, time.Now().Add(t.Head))
@@ -104,6 +128,7 @@ func (p *Pool) on(ctx context.Context, c *conn, req *Request, t Timeouts, reused
 		if c.sent == 0 || !x.answerWaits() {
 			return nil, fail(err, health.CauseReset)
 		}
+		x.partial = true
 	}
 	if err := x.readHead(); err != nil {
 		if x.written != nil { // why the body stopped says more than what followed from it
@@ -165,7 +190,7 @@ func (x *exchange) send(base string) error {
 	x.written = make(chan error, 1)
 	go func() {
 		err := x.sendBody()
-		x.written <- err
+		// Once the result is out the connection may be another's: deadlines first.
 		switch {
 		case x.headRead.Load():
 		case err != nil:
@@ -173,6 +198,7 @@ func (x *exchange) send(base string) error {
 		default:
 			x.bound(x.c.nc.SetReadDeadline, time.Now().Add(x.head))
 		}
+		x.written <- err
 	}()
 	return nil
 }
@@ -222,8 +248,8 @@ func (x *exchange) readHead() error {
 		raw, err := http.ReadResponse(x.c.br, &http.Request{Method: x.req.Method}) //nolint:bodyclose // body.Close ends the exchange
 		x.c.headLeft = -1
 		if err != nil {
-			if errors.Is(err, io.ErrUnexpectedEOF) && x.c.received > 0 {
-				err = fmt.Errorf("connection closed within the response head: %w", err)
+			if x.c.ended != nil && x.c.received > 0 { // the parser may complain about the line that was cut
+				err = fmt.Errorf("within the response head: %w", x.c.ended)
 			}
 			return err
 		}
@@ -261,7 +287,7 @@ func (x *exchange) end(clean bool) {
 			clean = false
 		}
 	}
-	keep := clean && watched && x.raw != nil && !x.raw.Close && x.raw.ProtoAtLeast(1, 1) && x.c.br.Buffered() == 0
+	keep := clean && watched && !x.partial && x.raw != nil && !x.raw.Close && x.raw.ProtoAtLeast(1, 1) && x.c.br.Buffered() == 0
 	if !keep {
 		x.c.close()
 		return
