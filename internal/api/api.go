@@ -46,6 +46,9 @@ type Backend interface {
 	// Timeline gives the entries that tell of an incident, oldest first.
 	// NotFound: there is none of that name.
 	Timeline(ctx context.Context, id string) ([]journal.Entry, error)
+	// Background gives what a report of the incident needs beside it and its
+	// timeline.
+	Background(ctx context.Context, in apiv1.Incident) (Background, error)
 	// Entries gives one page of the journal in the query's order, and whether
 	// there are more behind its last entry.
 	Entries(ctx context.Context, q journal.Query) (page []journal.Entry, more bool, err error)

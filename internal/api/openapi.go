@@ -78,7 +78,11 @@ func (s schemas) content(r route) object {
 	if r.reply == nil {
 		return object{r.media: object{}}
 	}
-	return object{"application/json": object{"schema": s.of(reflect.TypeOf(r.reply), false)}}
+	content := object{"application/json": object{"schema": s.of(reflect.TypeOf(r.reply), false)}}
+	for _, media := range r.also {
+		content[media] = object{}
+	}
+	return content
 }
 
 func parameters(r route) []object {

@@ -34,7 +34,8 @@ type route struct {
 	body    any // zero value of the request's document; nil = none
 	reply   any // zero value of the answer's document; nil = see media
 	media   string
-	stream  bool // answers for as long as the client listens
+	also    []string // further media that it answers in
+	stream  bool     // answers for as long as the client listens
 	doc     func(s *Server, r *http.Request) (any, error)
 	raw     func(s *Server, w http.ResponseWriter, r *http.Request)
 }
@@ -83,6 +84,9 @@ func routes() []route {
 			summary: "One incident", reply: apiv1.Incident{}, doc: (*Server).incident},
 		{name: "timeline", method: http.MethodGet, path: "/api/v1/incidents/{id}/timeline", access: read,
 			summary: "One incident and what happened in it", reply: apiv1.Timeline{}, doc: (*Server).timeline},
+		{name: "report", method: http.MethodGet, path: "/api/v1/incidents/{id}/report", access: read,
+			summary: "The report of one incident", reply: apiv1.Report{}, also: []string{"text/markdown", "text/html"}, raw: (*Server).report,
+			params: []param{{name: "format", about: "default json", kind: "string", enum: apiv1.ReportFormats()}}},
 		{name: "journal", method: http.MethodGet, path: "/api/v1/journal", access: read, params: slices.Concat(filters, paging),
 			summary: "One page of the journal", reply: apiv1.JournalPage{}, doc: (*Server).journal},
 		{name: "events", method: http.MethodGet, path: "/api/v1/events", access: read, params: filters, stream: true,

@@ -47,7 +47,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt route) {
 			"send Authorization: Bearer with what the file \"token\" in the data folder holds")))
 		return
 	}
-	if rt.raw != nil && !rt.stream {
+	if rt.raw != nil && !rt.stream && rt.params == nil {
 		rt.raw(s, w, r)
 		return
 	}
@@ -55,7 +55,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, rt route) {
 		s.fail(w, r, err)
 		return
 	}
-	if rt.stream {
+	if rt.raw != nil {
 		rt.raw(s, w, r)
 		return
 	}

@@ -89,6 +89,12 @@ func (c *Client) Timeline(ctx context.Context, id string) (Timeline, error) {
 	return doc, c.read(ctx, &doc, nil, "incidents", id, "timeline")
 }
 
+// Report gives the report of one incident.
+func (c *Client) Report(ctx context.Context, id string) (Report, error) {
+	var doc Report
+	return doc, c.read(ctx, &doc, nil, "incidents", id, "report")
+}
+
 // Journal gives one page of the journal.
 func (c *Client) Journal(ctx context.Context, q JournalQuery) (JournalPage, error) {
 	var doc JournalPage

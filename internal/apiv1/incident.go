@@ -47,6 +47,7 @@ type Cause struct {
 	Text      string  `json:"text"`              // for people
 	Certainty string  `json:"certainty"`         // observed | inferred | reported
 	Score     float64 `json:"score"`             // share of the evidence that it explains, 0 to 1
+	Entries   []int64 `json:"entries,omitempty"` // journal ids that it stands on
 }
 
 // Impact counts what happened to requests while an incident was open.

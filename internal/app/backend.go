@@ -51,6 +51,10 @@ func (b backend) Timeline(ctx context.Context, id string) ([]journal.Entry, erro
 	return b.c.desk.Timeline(ctx, id)
 }
 
+func (b backend) Background(ctx context.Context, in apiv1.Incident) (api.Background, error) {
+	return b.c.background(ctx, in)
+}
+
 func (b backend) Entries(ctx context.Context, q journal.Query) ([]journal.Entry, bool, error) {
 	p, err := b.c.journal.Query(ctx, q)
 	return p.Entries, p.More, err

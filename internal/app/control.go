@@ -22,6 +22,7 @@ import (
 	"github.com/sparecloud/spare/internal/probe"
 	"github.com/sparecloud/spare/internal/run"
 	"github.com/sparecloud/spare/internal/state/sqlitestate"
+	"github.com/sparecloud/spare/internal/web"
 )
 
 // ControlOptions say what [Control] runs. All are required.
@@ -39,7 +40,7 @@ type ControlOptions struct {
 func Control(ctx context.Context, o ControlOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
-	c := &control{opt: o, traffic: map[string]report{}, began: time.Now().UTC()}
+	c := &control{opt: o, traffic: map[string]trafficReport{}, began: time.Now().UTC()}
 	g := run.New(ctx)
 	if err := c.build(ctx, g); err != nil {
 		g.Go("start", func(context.Context) error { return err })
@@ -74,13 +75,13 @@ type control struct {
 
 	mu      sync.Mutex
 	panel   *health.Panel
-	loaded  time.Time         // of the estate in force
-	fault   string            // why a newer file was refused
-	traffic map[string]report // by data process
+	loaded  time.Time                // of the estate in force
+	fault   string                   // why a newer file was refused
+	traffic map[string]trafficReport // by data process
 }
 
-// report is the latest that a data process said of its traffic.
-type report struct {
+// trafficReport is the latest that a data process said of its traffic.
+type trafficReport struct {
 	at   time.Time
 	list []health.Traffic
 }
@@ -141,7 +142,7 @@ func (c *control) start(g *run.Group, token string) {
 	g.Go("probes", c.prober.Run)
 	g.Go("dependencies", c.depends.run)
 	g.Go("estate file", c.watch)
-	g.Go("api", func(ctx context.Context) error { return c.serveAPI(ctx, token) })
+	g.Go("api", func(ctx context.Context) error { return c.serveAPI(ctx, g, token) })
 	g.Go("ready", func(context.Context) error { return c.opt.Inherited.Ready() })
 }
 
@@ -155,18 +156,22 @@ func (c *control) lastTable() *routeTable {
 	return t
 }
 
-// serveAPI serves the API. An address that is taken is tried again: nothing
-// else of control needs it.
-func (c *control) serveAPI(ctx context.Context, token string) error {
+// serveAPI serves the API and the console. An address that is taken is tried
+// again: nothing else of control needs it.
+func (c *control) serveAPI(ctx context.Context, g *run.Group, token string) error {
 	e := c.estate.Load()
 	tc, err := serverTLS(e.Listen.APITLS)
 	if err != nil {
 		return err
 	}
-	srv := api.New(api.Options{
+	o := api.Options{
 		Backend: backend{c}, Token: func() string { return token }, Log: c.opt.Log, Listen: e.Listen.API, OpenReads: true,
 		Metrics: metrics.Handler(c.opt.Version, c.snapshot),
-	})
+	}
+	console := web.New(web.Options{Backend: o.Backend, Token: o.Token, Log: o.Log, OpenReads: o.ReadsOpen()})
+	o.Console = console
+	srv := api.New(o)
+	g.Go("console", console.Run) // its event streams end before the API waits for them
 	pause := run.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.2}
 	for {
 		ln, err := api.Listen(ctx, e.Listen.API, tc)
@@ -194,7 +199,7 @@ func (c *control) checked(r health.Result) {
 // counted takes a data process's counts.
 func (c *control) counted(src string, at time.Time, list []health.Traffic) {
 	c.mu.Lock()
-	c.traffic[src] = report{at: at, list: list}
+	c.traffic[src] = trafficReport{at: at, list: list}
 	c.mu.Unlock()
 	c.desk.Traffic(src, at, list)
 }

@@ -33,8 +33,8 @@ func (c *control) status(ctx context.Context) (apiv1.Status, error) {
 	c.mu.Lock()
 	doc := apiv1.Status{
 		Version: c.opt.Version, At: time.Now().UTC(), Epoch: st.Epoch, Estate: c.estate.Load().Digest,
-		Config:   apiv1.Config{Path: c.opt.Config, Loaded: c.loaded, Error: c.fault},
-		Sites: []apiv1.Site{}, Services: []apiv1.Service{}, DataProcesses: []apiv1.DataProcess{}, IncidentsOpen: len(open),
+		Config: apiv1.Config{Path: c.opt.Config, Loaded: c.loaded, Error: c.fault},
+		Sites:  []apiv1.Site{}, Services: []apiv1.Service{}, DataProcesses: []apiv1.DataProcess{}, IncidentsOpen: len(open),
 	}
 	c.mu.Unlock()
 	for _, s := range c.estate.Load().Sites {
@@ -57,7 +57,7 @@ func (c *control) latest() map[estate.ServiceID]health.Traffic {
 	peers := c.hub.Peers()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var pick report
+	var pick trafficReport
 	for _, p := range peers {
 		if r, ok := c.traffic[p.Incarnation]; ok {
 			pick = r // the last one connected last
@@ -184,7 +184,7 @@ func incidentDoc(in incident.Incident) apiv1.Incident {
 		doc.Services = append(doc.Services, string(s))
 	}
 	for _, k := range in.Causes {
-		doc.Causes = append(doc.Causes, apiv1.Cause{Kind: string(k.Kind), Site: string(k.Site), Service: string(k.Service), Text: k.Text, Certainty: string(k.Certainty), Score: k.Score})
+		doc.Causes = append(doc.Causes, apiv1.Cause{Kind: string(k.Kind), Site: string(k.Site), Service: string(k.Service), Text: k.Text, Certainty: string(k.Certainty), Score: k.Score, Entries: k.Entries})
 	}
 	return doc
 }

@@ -12,9 +12,9 @@ import (
 func (e *env) incidentCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:     "incident",
-		Short:   "List incidents, and show what happened in one",
-		Example: "  spare incident list --state open\n  spare incident show 2026-03-01-7fbd2c",
-	}, e.incidentListCommand(), e.incidentShowCommand())
+		Short:   "List incidents, show what happened in one, and report it",
+		Example: "  spare incident list --state open\n  spare incident show 2026-03-01-7fbd2c\n  spare incident report last",
+	}, e.incidentListCommand(), e.incidentShowCommand(), e.incidentReportCommand())
 }
 
 func (e *env) incidentListCommand() *cobra.Command {

@@ -40,7 +40,8 @@ func (e *Edge) Serve(ctx context.Context, ln net.Listener) error {
 	h := &server{e: e, idle: map[net.Conn]time.Time{}, upgraded: map[net.Conn]struct{}{}}
 	srv := &http.Server{
 		Handler: h, ConnContext: guard.Context, ConnState: h.track,
-		ReadHeaderTimeout: headPatience, IdleTimeout: keepIdle, MaxHeaderBytes: 2 * guard.MaxHead,
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            headPatience, IdleTimeout: keepIdle, MaxHeaderBytes: 2 * guard.MaxHead,
 		ErrorLog: log.New(errorLog{e.opt.Log}, "", 0),
 	}
 	served := make(chan error, 1)

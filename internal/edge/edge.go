@@ -63,6 +63,7 @@ type Edge struct {
 	stop     context.CancelFunc
 	work     sync.WaitGroup
 	sweeping bool
+	checks   chan struct{} // bounds the checks of ejected origins
 }
 
 type originKey struct {
@@ -76,7 +77,7 @@ func New(opt Options) *Edge {
 	_, _ = rand.Read(id[:])
 	e := &Edge{
 		opt: opt, id: hex.EncodeToString(id[:]),
-		live: map[estate.ServiceID]*live{}, origins: map[originKey]*origin{}, out: map[*origin]struct{}{},
+		live: map[estate.ServiceID]*live{}, origins: map[originKey]*origin{}, out: map[*origin]struct{}{}, checks: make(chan struct{}, checksAtOnce),
 	}
 	e.stopCtx, e.stop = context.WithCancel(context.Background())
 	return e

@@ -1,11 +1,14 @@
 package edge
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -314,5 +317,83 @@ func TestCountsAreWhatHappened(t *testing.T) {
 	}
 	if got.Origins[0].Site != "a" || got.Origins[1].Requests < 100 {
 		t.Errorf("origins = %+v", got.Origins)
+	}
+}
+
+func TestOneLostPacketOfTheLastHealthyOriginFailsNoRequest(t *testing.T) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "listener")
+	defer func() { _ = f.Close() }()
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.FileListener(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	full := false
+	for range 5 { // a full queue drops the next connection's first packet
+		c, err := net.DialTimeout("tcp", ln.Addr().String(), 100*time.Millisecond)
+		if full = err != nil; full {
+			break
+		}
+		defer func() { _ = c.Close() }()
+	}
+	if !full {
+		t.Skip("this kernel's queue does not fill")
+	}
+	time.AfterFunc(500*time.Millisecond, func() {
+		_ = http.Serve(ln, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	})
+	b := newSite(t, "b")
+	w := newWorld(t, func(s *route.Service) {
+		s.Origins = append([]route.Origin{{Site: "slow", URL: "http://" + ln.Addr().String(), Weight: 1, State: route.Up}}, s.Origins...)
+	}, b)
+	b.kill()
+	if got := w.get("/"); got.status != 200 {
+		t.Errorf("answer = %d %s: the slow origin was not tried with patience", got.status, got.body)
+	}
+}
+
+func TestErrorsOnWritesEjectAtOnceAfterMuchGoodTraffic(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	w := newWorld(t, nil, a, b)
+	w.postLoad(500, 10, "POST")
+	a.handle(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) })
+	failed := 0
+	for _, got := range w.postLoad(300, 10, "POST") {
+		if got.status != 200 {
+			failed++
+		}
+	}
+	if failed > 40 {
+		t.Errorf("%d of 300 POSTs failed before the origin was ejected", failed)
+	}
+}
+
+func TestBodiesThatTrailTheirHeadsAreNoReasonToHedge(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	trail := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "4")
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(40 * time.Millisecond)
+		_, _ = w.Write([]byte("body"))
+	}
+	a.handle(trail)
+	b.handle(trail)
+	w := newWorld(t, nil, a, b)
+	w.load(100, 5, "/")
+	time.Sleep(300 * time.Millisecond) // the delay is learnt anew every 250 ms
+	before := w.stats().Hedged
+	w.load(200, 5, "/")
+	if got := w.stats().Hedged - before; got > 40 {
+		t.Errorf("%d of 200 requests to healthy origins were hedged", got)
+	}
+	if got := w.saw(health.Ejected); len(got) != 0 {
+		t.Errorf("ejected %+v", got)
 	}
 }

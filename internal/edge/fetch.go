@@ -28,7 +28,9 @@ type call struct {
 	repeat  bool        // may be sent again after bytes were sent
 	started time.Time
 	plan    []candidate
-	at      int // next in plan
+	at      int         // next in plan
+	slow    []candidate // could not be connected to in the short time, worth a patient try at the end
+	patient bool        // that try is under way
 }
 
 // movable reports whether the call may leave an origin that has it already.
@@ -36,6 +38,9 @@ func (c *call) movable() bool { return (c.safe || c.repeat) && c.req.Upgrade == 
 
 // peek gives the next candidate without taking it.
 func (c *call) peek() (candidate, bool) {
+	if c.at >= len(c.plan) && len(c.slow) > 0 {
+		c.plan, c.at, c.slow, c.patient = c.slow, 0, nil, true
+	}
 	if c.at >= len(c.plan) {
 		return candidate{}, false
 	}
@@ -55,7 +60,7 @@ func (c *call) timeouts() upstream.Timeouts {
 	if t.Head == 0 {
 		t.Head = headTimeout
 	}
-	if next, ok := c.peek(); ok && next.tier() != tierOut {
+	if c.at < len(c.plan) && c.plan[c.at].tier() != tierOut && !c.patient {
 		t.Connect = connectQuick
 	}
 	return t
@@ -132,6 +137,9 @@ func (e *Edge) fetch(ctx context.Context, c *call) outcome {
 		default:
 			out.drop()
 		}
+		if !c.patient && out.fail != nil && !out.fail.Sent && (out.fail.Cause == health.CauseConnect || out.why != nil) {
+			c.slow = append(c.slow, next) // one lost packet may be all that is wrong
+		}
 		if ctx.Err() != nil || !e.again(c, &out) {
 			if out.resp != nil && tries == 0 {
 				e.badStatus(c.s, &out)
@@ -184,6 +192,7 @@ func (e *Edge) attempt(a *attempt, c *call, to candidate, t upstream.Timeouts) o
 		}
 		out.held = bytes.NewReader(whole)
 	}
+	to.o.lat.add(time.Since(a.start), time.Now())
 	a.settle()
 	if a.why() != nil && out.held == nil { // given up at the last moment: its body cannot be read
 		_ = resp.Body.Close()

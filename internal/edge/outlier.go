@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -16,6 +17,8 @@ type outlier struct {
 	stalls       int       // overtaken while silent, in a row
 	stalledSince time.Time // when the first of them was asked
 	window       [10]tally
+	recent       uint64 // the last 64 outcomes, newest lowest; 1 = bad
+	recentAt     time.Time
 	strikes      int // ejections that still count towards the next one's length
 	last         time.Time
 	cause        health.Cause // of the last ejection
@@ -34,6 +37,9 @@ const (
 	silenceToEject  = 100 * time.Millisecond // a pause as a busy machine makes it is no reason
 	badToEject      = 10                     // at least so many bad attempts in ten seconds ...
 	badShare        = retryShare             // ... and so large a share of all: below it the retry budget suffices
+	badInARow       = 8
+	badOf64         = 26              // 40 % of the last 64 outcomes
+	recentMemory    = 5 * time.Second // outcomes further apart say nothing together
 	baseEjection    = time.Second
 	softEjection    = 5 * time.Second // for an origin that answers, with errors
 	maxEjection     = 2 * time.Minute
@@ -74,15 +80,36 @@ func (j *outlier) eject(now time.Time, base time.Duration) time.Duration {
 	j.strikes++
 	j.last, j.until = now, now.Add(d)
 	j.failures, j.stalls = 0, 0
-	j.window = [10]tally{}
+	j.window, j.recent = [10]tally{}, 0
 	return d
+}
+
+// note takes one outcome in.
+func (j *outlier) note(bad bool, now time.Time) {
+	if now.Sub(j.recentAt) > recentMemory {
+		j.recent = 0
+	}
+	j.recentAt = now
+	j.recent <<= 1
+	if bad {
+		j.recent |= 1
+		j.slot(now).bad++
+	} else {
+		j.slot(now).good++
+	}
+}
+
+// spoilt reports whether the last outcomes are bad in a row, or for a good
+// part. The window is slow to see a turn after much good traffic; this is not.
+func (j *outlier) spoilt() bool {
+	return bits.OnesCount64(j.recent) >= badOf64 || j.recent&(1<<badInARow-1) == 1<<badInARow-1
 }
 
 // good notes a usable answer.
 func (o *origin) good() {
 	o.mu.Lock()
 	o.judge.failures, o.judge.stalls = 0, 0
-	o.judge.slot(time.Now()).good++
+	o.judge.note(false, time.Now())
 	o.mu.Unlock()
 }
 
@@ -92,10 +119,11 @@ func (e *Edge) bad(s *service, o *origin, cause health.Cause, detail string) {
 	o.mu.Lock()
 	now := time.Now()
 	o.judge.failures, o.judge.stalls = 0, 0
-	o.judge.slot(now).bad++
+	o.judge.note(true, now)
 	n, share := o.judge.rate(now)
+	spoilt := o.judge.spoilt()
 	o.mu.Unlock()
-	if n >= badToEject && share >= badShare && s.othersBetter(o, share, now) {
+	if (spoilt || n >= badToEject && share >= badShare) && s.othersBetter(o, share, now) {
 		e.eject(s, o, softEjection, cause, fmt.Sprintf("%s: %d bad answers in 10 s, %.0f %% of all", detail, n, share*100))
 	}
 }
@@ -111,7 +139,7 @@ func (e *Edge) failed(s *service, o *origin, cause health.Cause, err error) {
 	now := time.Now()
 	o.mu.Lock()
 	o.judge.failures++
-	o.judge.slot(now).bad++
+	o.judge.note(true, now)
 	n := o.judge.failures
 	bad, share := o.judge.rate(now)
 	o.mu.Unlock()

@@ -90,7 +90,8 @@ func (e *Edge) overdue(ctx context.Context, c *call, first candidate, a *attempt
 	waited := time.Since(a.start)
 	if a.silent() || a.headed() {
 		e.stalled(c.s, first.o, a.start)
-	} else {
+	}
+	if !a.silent() { // slow, and alive: the delay learns it
 		first.o.lat.add(waited, time.Now())
 	}
 	a.cancel(errOvertook)
@@ -128,7 +129,6 @@ func (e *Edge) settle(c *call, d *duel, mine outcome) outcome {
 // heard notes the response head.
 func (a *attempt) heard(now time.Time) {
 	a.o.lastHead.Store(now.UnixNano())
-	a.o.lat.add(now.Sub(a.start), now)
 	a.head.Store(true)
 }
 

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -17,7 +18,8 @@ import (
 const (
 	readmitEvery  = 500 * time.Millisecond
 	passesToAdmit = 2
-	abandonAfter  = 5 * time.Second // ejected for so long and failing checks: nothing waits for it any more
+	abandonAfter  = 2 * time.Second // ejected for so long and failing checks: nothing waits for it any more
+	checksAtOnce  = 64
 	linkPatience  = 3 * time.Second // without control, a table's "down" is tested again
 )
 
@@ -52,8 +54,16 @@ func (e *Edge) readmit(now time.Time) {
 			o.probing, o.probed = true, now
 		}
 		o.mu.Unlock()
-		if due {
-			e.work.Go(func() { e.checkOut(s, o) })
+		if !due {
+			continue
+		}
+		select {
+		case e.checks <- struct{}{}:
+			e.work.Go(func() { e.checkOut(s, o); <-e.checks })
+		default: // a whole site is out: the rest waits its turn
+			o.mu.Lock()
+			o.probing = false
+			o.mu.Unlock()
 		}
 	}
 }
@@ -150,9 +160,11 @@ func (e *Edge) check(s *service, o *origin) (health.Cause, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 500 * time.Millisecond
 	}
-	host := cfg.Host
-	if host == "" {
-		host = o.pool.Address().Host
+	host := o.pool.Address().Host
+	for _, c := range s.origins {
+		if c.o == o {
+			host = cmp.Or(cfg.Host, c.Host, host)
+		}
 	}
 	ctx, cancel := context.WithTimeout(e.stopCtx, 2*cfg.Timeout)
 	defer cancel()

@@ -20,6 +20,7 @@ import (
 	"github.com/sparecloud/spare/internal/errs"
 	"github.com/sparecloud/spare/internal/estate"
 	"github.com/sparecloud/spare/internal/journal"
+	"github.com/sparecloud/spare/internal/report"
 )
 
 // Backend holds the shop of [New]. Its fields may be set before it is used.
@@ -106,6 +107,16 @@ func (b *Backend) Incident(_ context.Context, id string) (apiv1.Incident, error)
 func (b *Backend) Timeline(ctx context.Context, id string) ([]journal.Entry, error) {
 	list, _, err := b.Entries(ctx, journal.Query{Incident: id, Oldest: true, Limit: apiv1.MaxLimit})
 	return list, err
+}
+
+// Background gives a minute of traffic, and what the estate says of the shop.
+func (b *Backend) Background(_ context.Context, in apiv1.Incident) (api.Background, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return api.Background{
+		Samples: samples(in), Told: true, Version: b.Doc.Version, Now: b.Doc.At,
+		Services: []report.Service{{ID: "shop", Sites: []string{"virginia", "belgium"}, RTO: 5 * time.Second, Availability: 99.95, CostPerHour: 12000, Unwatched: []string{"stripe"}}},
+	}, b.Err
 }
 
 // Entries gives a page of what was appended.

@@ -14,7 +14,7 @@ func status() apiv1.Status {
 	return apiv1.Status{
 		Version: "1.2.3", At: Noon, Epoch: 7, Estate: "5e1f", IncidentsOpen: 1,
 		Config: apiv1.Config{Path: "/etc/spare/spare.yaml", Loaded: ago(time.Hour)},
-		Sites: []apiv1.Site{{ID: "virginia", Provider: "aws", Region: "us-east-1"}, {ID: "belgium", Provider: "gcp", Region: "europe-west1", Zone: "europe-west1-b"}},
+		Sites:  []apiv1.Site{{ID: "virginia", Provider: "aws", Region: "us-east-1"}, {ID: "belgium", Provider: "gcp", Region: "europe-west1", Zone: "europe-west1-b"}},
 		Services: []apiv1.Service{{
 			ID: "shop", Hosts: []string{"shop.example.com"}, Policy: "primary", Writes: "one_site",
 			Active: "belgium", State: apiv1.ServiceDegraded,
@@ -51,6 +51,27 @@ func incidents() []apiv1.Incident {
 		{ID: "2026-02-28-6aaaab", Title: "blog answers with errors", Severity: "major", State: apiv1.IncidentClosed,
 			Services: []string{"blog"}, Opened: ago(26 * time.Hour), Closed: ago(25 * time.Hour), DurationMS: 3600000},
 	}
+}
+
+// samples counts 30 requests a second, which leave virginia as the incident
+// begins.
+func samples(in apiv1.Incident) []apiv1.ReportSample {
+	var list []apiv1.ReportSample
+	for i := range 60 {
+		from := in.Opened.Add(time.Duration(i-30) * time.Second)
+		s := apiv1.ReportSample{From: from, To: from.Add(time.Second), Requests: 30, LongestMS: 12}
+		site := "virginia"
+		if i >= 30 {
+			site = "belgium"
+		}
+		if i == 30 {
+			s.MaybeApplied, s.Retried, s.LongestMS = 1, 12, 212.5
+			s.Services = []apiv1.ServiceSample{{Service: "shop", Requests: 30, Hurt: 1}}
+		}
+		s.Sites = []apiv1.SiteSample{{Site: site, Attempts: 30, P95MS: 9.75}}
+		list = append(list, s)
+	}
+	return list
 }
 
 func record() []journal.Entry {
