@@ -30,7 +30,8 @@ type duel struct {
 // since the attempt began is checked at once, and new requests prefer others
 // until the check has passed.
 func (e *Edge) race(ctx context.Context, c *call, first candidate) outcome {
-	a := first.o.begin(ctx, c.movable())
+	elsewhere := c.at < len(c.plan)
+	a := first.o.begin(ctx, c.movable() && elsewhere)
 	t := c.timeouts()
 	d := &duel{done: make(chan struct{})}
 	timer := time.AfterFunc(c.hedgeDelay(first, a.start), func() { e.overdue(ctx, c, first, a, d) })
