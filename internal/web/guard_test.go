@@ -194,7 +194,7 @@ func TestLoginsThatAreRefused(t *testing.T) {
 
 func TestLoginLeadsNowhereElse(t *testing.T) {
 	for next, want := range map[string]string{
-		"/services/shop?x=y#z": "/services/shop?x=y#z", "": "/", "services": "/", "//evil.example/": "/", "/\\evil.example": "/", "https://evil.example/": "/",
+		"/services/shop?x=y#z": "/services/shop?x=y#z", "": "/", "services": "/", "//evil.example/": "/", "///evil.example/": "/", "/\\evil.example": "/", "https://evil.example/": "/",
 		"javascript:alert(1)": "/", "/\t/evil.example": "/", "/%0d%0aX: y": "/%0d%0aX:%20y", "http:/x": "/", "\\\\evil": "/", "/a\r\nX: y": "/",
 	} {
 		b := open(console(apitest.New()))

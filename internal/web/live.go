@@ -212,7 +212,7 @@ func (c *Console) follow(ctx context.Context, send func(string) error, changed <
 		select {
 		case <-ctx.Done():
 			return
-		case <-make(chan int):
+		case <-c.news.closed:
 			return
 		case <-end.C:
 			return

@@ -35,6 +35,7 @@ func (b *counting) Status(ctx context.Context) (apiv1.Status, error) {
 	st.Services = []apiv1.Service{st.Services[1]}
 	st.Services[0].Traffic.Requests = b.requests
 	st.IncidentsOpen, st.At = 0, time.Now()
+	st.DataProcesses = []apiv1.DataProcess{{PID: 1, RSSBytes: int64(b.looks)}} // a process breathes
 	if b.err != nil {
 		err = b.err
 	}
@@ -187,6 +188,7 @@ func TestRatesComeWithTime(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- c.Run(ctx) }()
+		time.Sleep(500 * time.Millisecond) // in between two looks
 		for range 30 {
 			b.count(5)
 			time.Sleep(time.Second)
@@ -306,8 +308,13 @@ func TestRunsEndIsTheStreamsEnd(t *testing.T) {
 		t.Fatalf("stream begins with %q, %v", lines.Text(), res.Header)
 	}
 	cancel()
+	stuck := time.AfterFunc(5*time.Second, func() {
+		t.Error("the stream goes on")
+		_ = res.Body.Close()
+	})
 	for lines.Scan() {
 	}
+	stuck.Stop()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sparecloud/spare/internal/api"
 	"github.com/sparecloud/spare/internal/api/apitest"
@@ -66,7 +68,9 @@ func (b *browser) ask(method, target string, form url.Values, headers ...string)
 		r.AddCookie(c)
 	}
 	w := httptest.NewRecorder()
-	b.h.ServeHTTP(w, r)
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second) // for a stream that should not have begun
+	defer cancel()
+	b.h.ServeHTTP(w, r.WithContext(ctx))
 	for _, c := range w.Result().Cookies() {
 		b.cookies[c.Name] = c
 		if c.MaxAge < 0 {
