@@ -71,9 +71,10 @@
 // # Surfaces
 //
 // internal/apiv1 has the wire documents and a client, internal/api answers,
-// internal/cli is the command line. internal/demo is an outsider: three clouds
-// on one machine, customers who write down everything, and faults that must be
-// proven. tests/robustness is an outsider too: other people's servers, real
+// internal/web is the console, internal/report the write-up of an incident,
+// internal/setup what spare init writes, internal/cli the command line.
+// internal/demo is an outsider: three clouds on one machine, customers who
+// write down everything, and faults that must be proven. tests/robustness is an outsider too: other people's servers, real
 // processes killed and stopped.
 //
 // Each hard package has a DESIGN.md beside its code. Decisions that would be

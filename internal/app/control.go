@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -40,7 +41,7 @@ type ControlOptions struct {
 func Control(ctx context.Context, o ControlOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
-	c := &control{opt: o, traffic: map[string]trafficReport{}, began: time.Now().UTC()}
+	c := &control{opt: o, traffic: map[string]trafficReport{}, peaks: map[estate.ServiceID]peak{}, began: time.Now().UTC()}
 	g := run.New(ctx)
 	if err := c.build(ctx, g); err != nil {
 		g.Go("start", func(context.Context) error { return err })
@@ -78,6 +79,7 @@ type control struct {
 	loaded  time.Time                // of the estate in force
 	fault   string                   // why a newer file was refused
 	traffic map[string]trafficReport // by data process
+	peaks   map[estate.ServiceID]peak
 }
 
 // trafficReport is the latest that a data process said of its traffic.
@@ -199,7 +201,30 @@ func (c *control) checked(r health.Result) {
 // counted takes a data process's counts.
 func (c *control) counted(src string, at time.Time, list []health.Traffic) {
 	c.mu.Lock()
-	c.traffic[src] = trafficReport{at: at, list: list}
+	c.traffic[src] = trafficReport{at: at, list: c.withPeaks(list, at)}
 	c.mu.Unlock()
 	c.desk.Traffic(src, at, list)
+}
+
+// peakFor is how long a service's longest answer is shown: a report covers a
+// quarter of a second, which nobody would catch.
+const peakFor = time.Minute
+
+type peak struct {
+	ns int64
+	at time.Time
+}
+
+// withPeaks gives a copy of the counts with the longest answers of the last
+// minute. The caller holds mu.
+func (c *control) withPeaks(list []health.Traffic, at time.Time) []health.Traffic {
+	list = slices.Clone(list)
+	for i := range list {
+		t := &list[i]
+		if p := c.peaks[t.Service]; t.LongestNS >= p.ns || at.Sub(p.at) > peakFor {
+			c.peaks[t.Service] = peak{ns: t.LongestNS, at: at}
+		}
+		t.LongestNS = c.peaks[t.Service].ns
+	}
+	return list
 }

@@ -40,9 +40,11 @@ func (c *control) status(ctx context.Context) (apiv1.Status, error) {
 	for _, s := range c.estate.Load().Sites {
 		doc.Sites = append(doc.Sites, apiv1.Site{ID: string(s.ID), Provider: s.Provider, Region: s.Region, Zone: s.Zone})
 	}
-	for _, s := range st.Services {
-		declared, ok := c.estate.Load().Service(s.ID)
-		if ok {
+	e := c.estate.Load()
+	for i, s := range st.Services {
+		if i < len(e.Services) && e.Services[i].ID == s.ID { // the usual case: one order
+			doc.Services = append(doc.Services, serviceDoc(s, &e.Services[i], traffic[s.ID]))
+		} else if declared, ok := e.Service(s.ID); ok {
 			doc.Services = append(doc.Services, serviceDoc(s, declared, traffic[s.ID]))
 		}
 	}
