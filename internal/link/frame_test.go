@@ -3,6 +3,7 @@ package link
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -31,11 +32,11 @@ func TestFrameLengthOutOfBoundsIsInvalid(t *testing.T) {
 func TestCutFrameIsUnexpectedEOF(t *testing.T) {
 	whole := appendFrame(nil, []byte(`{"ack":{"seq":1}}`))
 	for n := 1; n < len(whole); n++ {
-		if _, err := readFrame(bytes.NewReader(whole[:n]), maxFrame); err != io.ErrUnexpectedEOF {
+		if _, err := readFrame(bytes.NewReader(whole[:n]), maxFrame); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%d of %d bytes: %v", n, len(whole), err)
 		}
 	}
-	if _, err := readFrame(bytes.NewReader(nil), maxFrame); err != io.EOF {
+	if _, err := readFrame(bytes.NewReader(nil), maxFrame); !errors.Is(err, io.EOF) {
 		t.Errorf("no bytes: %v", err)
 	}
 }

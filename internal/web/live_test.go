@@ -247,7 +247,9 @@ func TestAVisitWakesAnIdleConsole(t *testing.T) {
 			t.Errorf("%d looks", b.looked()-before)
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 

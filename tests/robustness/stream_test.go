@@ -114,6 +114,7 @@ func TestLargeBodiesPassInFlatMemory(t *testing.T) {
 	before, stop := rss(data), peak(data)
 	began := time.Now()
 	_, _, resp := w.open(t, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+	defer func() { _ = resp.Body.Close() }()
 	n, err := io.Copy(io.Discard, resp.Body)
 	if n != big || err != nil {
 		t.Errorf("%d of %d bytes came down: %v", n, big, err)
@@ -150,6 +151,9 @@ func upload(t *testing.T, w *streamWorld) {
 		t.Fatalf("upload: %v", err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err == nil {
+		defer func() { _ = resp.Body.Close() }()
+	}
 	if err != nil || resp.StatusCode != http.StatusCreated || w.uploaded.Load() != big {
 		t.Errorf("upload: %v, %v, %d bytes arrived", resp, err, w.uploaded.Load())
 	}
@@ -160,6 +164,7 @@ func upload(t *testing.T, w *streamWorld) {
 func TestWebSocketPasses(t *testing.T) {
 	w := newStreamWorld(t)
 	c, in, resp := w.open(t, "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		t.Fatalf("handshake: %v", resp)
 	}
@@ -190,6 +195,7 @@ func TestWebSocketPasses(t *testing.T) {
 func TestEventsPassAtOnce(t *testing.T) {
 	w := newStreamWorld(t)
 	c, _, resp := w.open(t, "GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n")
+	defer func() { _ = resp.Body.Close() }()
 	in := bufio.NewReader(resp.Body)
 	last, longest := time.Now(), time.Duration(0)
 	for i := range 20 {
