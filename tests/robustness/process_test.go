@@ -44,6 +44,9 @@ func launch(t *testing.T, log string, env []string, name string, args ...string)
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
+		if os.Getenv("SPARE_PEERS") == "required" {
+			t.Fatalf("%s is not on this machine, and every peer is required", name)
+		}
 		t.Skipf("%s is not on this machine: this test needs it as a peer", name)
 	}
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
