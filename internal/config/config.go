@@ -84,10 +84,10 @@ func Parse(name string, data []byte, opts Options) (*estate.Estate, error) {
 	e.Default()
 	sum := sha256.Sum256(data)
 	e.Digest = hex.EncodeToString(sum[:])
+	d.rebase(e)
 	if !torn { // what is lost to a fault of syntax would be missed everywhere else
 		d.judge(root, e)
 	}
-	d.rebase(e)
 	if len(d.faults) > 0 {
 		faults := d.errors(name)
 		faults.Partial = e

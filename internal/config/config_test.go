@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,7 +20,11 @@ import (
 
 var update = flag.Bool("update", false, "write the expected diagnostics of testdata anew")
 
-const examplePath = "../../examples/spare.yaml"
+// Files that show every key: of services, and of buckets.
+const (
+	examplePath = "../../examples/spare.yaml"
+	bucketsPath = "testdata/buckets.yaml"
+)
 
 // minimal is the smallest file that is accepted.
 const minimal = `version: 1
@@ -37,7 +42,8 @@ const secretValue = "S3cr3t-Value"
 
 // sealed are options without a way to the outside.
 func sealed() Options {
-	env := map[string]string{"SPARE_WEBHOOK_SECRET": secretValue, "BAD_URL": "ftp://" + secretValue, "EMPTY": "", "PRIMARY": "primary", "WAIT": "250ms", "NEARLY": "primry"}
+	env := map[string]string{"SPARE_WEBHOOK_SECRET": secretValue, "BAD_URL": "ftp://" + secretValue, "EMPTY": "", "PRIMARY": "primary", "WAIT": "250ms", "NEARLY": "primry",
+		"MEDIA_ACCESS_KEY": "AKIAEXAMPLE", "MEDIA_SECRET_KEY": secretValue, "MEDIA_SESSION_TOKEN": secretValue, "APP_SECRET": secretValue}
 	files := map[string]string{"etc/token": secretValue + "\n", "/abs/token": secretValue, "etc/binary": "\xff\xfe"}
 	return Options{
 		LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
@@ -77,6 +83,42 @@ func TestExampleIsAcceptedWithoutWarning(t *testing.T) {
 	}
 	if e.Notify.Webhook.Secret != secretValue || len(e.Digest) != 64 {
 		t.Errorf("webhook %+v, digest %q", e.Notify.Webhook, e.Digest)
+	}
+}
+
+func TestBucketsAreReadWhole(t *testing.T) {
+	data, err := os.ReadFile(bucketsPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := sealed()
+	opts.Warn = func(d Diagnostic) { t.Errorf("warning: %s", d) }
+	e, err := Parse("etc/spare.yaml", data, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &estate.Estate{
+		Listen: estate.Listen{HTTP: estate.DefaultHTTP, API: estate.DefaultAPI, S3: ":9000", S3Domain: "s3.example.com"},
+		Buckets: []estate.Bucket{{
+			ID: "media", Read: estate.ReadBounded, MaxAge: 2 * time.Second, Adopt: "virginia",
+			Objective: estate.Objective{RTO: time.Second, RPOSet: true, Availability: 99.99},
+			Replicas: []estate.Replica{
+				{Site: "virginia", HeadsBucket: "media-spare", S3: &estate.S3Bucket{Bucket: "media", Region: "us-east-1", AccessKey: "AKIAEXAMPLE", SecretKey: secretValue}},
+				{Site: "belgium", HeadsBucket: "heads", HeadsPrefix: "media/", S3: &estate.S3Bucket{
+					Bucket: "media-eu", Region: "auto", Endpoint: "https://storage.example.com",
+					AccessKey: "AKIAEXAMPLE", SecretKey: secretValue, SessionToken: secretValue, PathStyle: true,
+				}},
+				{Site: "basement", File: "/srv/media", HeadsBucket: "/srv/media-spare"},
+			},
+		}},
+		Credentials: []estate.Credential{
+			{AccessKey: "app", SecretKey: secretValue, Buckets: []estate.BucketID{"media"}, Rights: estate.RightsWrite},
+			{AccessKey: "audit", SecretKey: secretValue, Rights: estate.RightsRead},
+		},
+	}
+	got := &estate.Estate{Listen: e.Listen, Buckets: e.Buckets, Credentials: e.Credentials}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -144,6 +186,20 @@ func TestTheFirstOfTwoEqualKeysCounts(t *testing.T) {
 		_, faults := parseText(t, minimal+c.text)
 		if faults == nil || len(faults.List) != 1 || faults.Error() != "etc/spare.yaml"+c.want {
 			t.Errorf("diagnostics: %v\nwant only %s", faults, c.want)
+		}
+	}
+}
+
+func TestWhatWasMeantIsNotMissing(t *testing.T) {
+	without := minimal[:strings.Index(minimal, "services:")]
+	for key, want := range map[string]string{
+		"servces: {}": `:5:1: unknown key "servces"; did you mean "services"?`,
+		"<<: {}":      `:5:1: "<<" is not read; write the keys out`,
+		"data: /x":    ":1:1: lacks services and buckets, of which one at least is required",
+	} {
+		_, faults := parseText(t, without+key+"\n")
+		if faults == nil || faults.Error() != "etc/spare.yaml"+want {
+			t.Errorf("%s: %v\nwant only %s", key, faults, want)
 		}
 	}
 }

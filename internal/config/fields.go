@@ -28,7 +28,16 @@ var shape = record(
 			make: func(name string) estate.Service { return estate.NewService(estate.ServiceID(name)) },
 			item: serviceShape, key: labelPattern, noun: "services", least: 1,
 		},
-		"What users reach over HTTP, by name.").must(),
+		"What users reach over HTTP, by name."),
+	at("buckets", func(e *estate.Estate) *[]estate.Bucket { return &e.Buckets },
+		named[estate.Bucket]{
+			make: func(name string) estate.Bucket { return estate.Bucket{ID: estate.BucketID(name)} },
+			item: bucketShape, key: bucketPattern, noun: "buckets", least: 1,
+		},
+		"Objects that S3 clients reach, kept at several sites, by name."),
+	at("credentials", func(e *estate.Estate) *[]estate.Credential { return &e.Credentials },
+		sequence[estate.Credential]{of: credentialShape, least: 1, like: "[{access_key: app, secret_key: \"${env:APP_SECRET}\"}]"},
+		"Who may use the buckets."),
 	at("dependencies", func(e *estate.Estate) *[]estate.Dependency { return &e.Dependencies },
 		named[estate.Dependency]{
 			make: func(name string) estate.Dependency { return estate.Dependency{ID: estate.DependencyID(name)} },
@@ -37,7 +46,7 @@ var shape = record(
 		"What others run and services rely on, by name."),
 	at("notify", func(e *estate.Estate) *estate.Notify { return &e.Notify }, notifyShape,
 		"Whom to tell of an incident."),
-)
+).anyOf("services", "buckets")
 
 const labelPattern = `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
 
@@ -49,6 +58,10 @@ var (
 var listenShape = record(
 	at("http", func(l *estate.Listen) *string { return &l.HTTP }, text{like: ":80"},
 		"Address for users' requests, host:port; without a host all addresses.").or(estate.DefaultHTTP),
+	at("s3", func(l *estate.Listen) *string { return &l.S3 }, text{like: ":9000"},
+		"Address for S3 clients; used when buckets are declared.").or(estate.DefaultS3),
+	at("s3_domain", func(l *estate.Listen) *string { return &l.S3Domain }, text{like: "s3.example.com"},
+		"Domain below which a bucket's name may stand in the host: media.s3.example.com."),
 	at("api", func(l *estate.Listen) *string { return &l.API }, text{like: "127.0.0.1:7700"},
 		"Address of the API. Beyond loopback it needs api_tls.").or(estate.DefaultAPI),
 	at("api_tls", func(l *estate.Listen) **estate.KeyPair { return &l.APITLS }, optional[estate.KeyPair]{keyPairShape},
@@ -91,7 +104,7 @@ var serviceShape = record(
 		"How the health of its origins is probed."),
 	at("needs", func(s *estate.Service) *[]string { return &s.Needs },
 		sequence[string]{of: text{like: "stripe"}, like: `[stripe, "aws:dynamodb@us-east-1"]`},
-		"Services and dependencies that it relies on."),
+		"Services, buckets and dependencies that it relies on."),
 	at("objective", func(s *estate.Service) *estate.Objective { return &s.Objective }, objectiveShape,
 		"What it promises."),
 	at("cost_per_hour", func(s *estate.Service) *float64 { return &s.CostPerHour }, number{low: 0, high: math.Inf(1)},
@@ -212,7 +225,7 @@ var notifyShape = record(
 var webhookShape = record(
 	at("url", func(w *estate.Webhook) *string { return &w.URL }, webURL,
 		"Where the document is sent.").must(),
-	at("secret", func(w *estate.Webhook) *string { return &w.Secret }, secret{},
+	at("secret", func(w *estate.Webhook) *string { return &w.Secret }, secret{"${env:SPARE_WEBHOOK_SECRET}"},
 		"Key of the Spare-Signature header, by reference; without it the document is not signed."),
 	at("allow_private", func(w *estate.Webhook) *bool { return &w.AllowPrivate }, boolean{},
 		"Whether the URL may lead to loopback and private addresses.").or(false),

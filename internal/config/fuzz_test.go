@@ -18,11 +18,13 @@ import (
 )
 
 func seeds(f *testing.F) {
-	example, err := os.ReadFile(examplePath)
-	if err != nil {
-		f.Fatal(err)
+	for _, path := range []string{examplePath, bucketsPath} {
+		example, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(example)
 	}
-	f.Add(example)
 	f.Add([]byte(minimal))
 	f.Add([]byte(bomb))
 	paths, err := filepath.Glob("testdata/*.txt")

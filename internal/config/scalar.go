@@ -49,8 +49,18 @@ func (d *decoder) text(n *node) (string, bool) {
 	return d.expand(n)
 }
 
+// word reads text into a type of its own.
+type word[S ~string] struct{ text }
+
+func (w word[S]) read(d *decoder, n *node, into *S) {
+	var s string
+	if w.text.read(d, n, &s); s != "" {
+		*into = S(s)
+	}
+}
+
 // secret reads a string that must come from a reference.
-type secret struct{}
+type secret struct{ like string } // an example for the schema
 
 var secretPattern = regexp.MustCompile(`^\$\{(env|file):[^}]+\}$`)
 
@@ -89,6 +99,18 @@ func (c choice[S]) read(d *decoder, n *node, into *S) {
 		}
 	}
 	d.fault(n, estate.Near(s, c.words()), "is not one of %s", strings.Join(c.words(), ", "))
+}
+
+// either reads one of two words that say no or yes.
+type either struct{ no, yes string }
+
+func (e either) choice() choice[string] { return choice[string]{[]string{e.no, e.yes}} }
+
+func (e either) read(d *decoder, n *node, into *bool) {
+	var s string
+	if e.choice().read(d, n, &s); s != "" {
+		*into = s == e.yes
+	}
 }
 
 // boolean reads true or false, and no word that only YAML 1.1 takes for them.

@@ -60,11 +60,18 @@ func (o *object[T]) describe() *schema {
 	case len(o.one) > 0 && o.optional:
 		s.Not = &schema{Required: o.one}
 	case len(o.one) > 0:
-		for _, k := range o.one {
-			s.OneOf = append(s.OneOf, &schema{Required: []string{k}})
-		}
+		s.OneOf = require(o.one)
 	}
+	s.AnyOf = require(o.any)
 	return s
+}
+
+// require gives a schema for each key that asks for just that.
+func require(keys []string) (list []*schema) {
+	for _, k := range keys {
+		list = append(list, &schema{Required: []string{k}})
+	}
+	return list
 }
 
 func (m named[V]) describe() *schema {
@@ -92,13 +99,15 @@ func (t text) describe() *schema {
 	return s
 }
 
-func (secret) describe() *schema {
-	return &schema{Type: "string", Pattern: secretPattern.String(), Examples: []string{"${env:SPARE_WEBHOOK_SECRET}"}}
+func (r secret) describe() *schema {
+	return &schema{Type: "string", Pattern: secretPattern.String(), Examples: []string{r.like}}
 }
 
 func (c choice[S]) describe() *schema {
 	return &schema{Type: "string", AnyOf: []*schema{{Enum: c.words()}, {Pattern: `\$\{`}}}
 }
+
+func (e either) describe() *schema { return e.choice().describe() }
 
 func (boolean) describe() *schema { return &schema{Type: "boolean"} }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -272,14 +273,20 @@ func pick(n *node, path string) *node {
 // the reader takes the schema takes, and what the reader finds wrong in shape
 // the schema finds wrong too, but for what JSON Schema cannot say.
 func TestSchemaAndReaderAgree(t *testing.T) {
-	text, err := os.ReadFile(examplePath)
-	if err != nil {
-		t.Fatal(err)
+	for _, path := range []string{examplePath, bucketsPath} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(filepath.Base(path), func(t *testing.T) { agree(t, string(text)) })
 	}
+}
+
+func agree(t *testing.T, text string) {
 	s := loadSchema(t)
 	beyond := regexp.MustCompile(`refers to|holds "|"\$\{env:|is not above zero|to YAML; quote it`)
 	count := map[bool]int{}
-	mutants(t, string(text), func(what string, root *node) {
+	mutants(t, text, func(what string, root *node) {
 		d := &decoder{opts: sealed(), folder: "etc"}
 		shape.read(d, root, &estate.Estate{})
 		verdict := validates(s, plain(t, root))
@@ -330,7 +337,9 @@ func TestSchemaDescribesEveryKey(t *testing.T) {
 // TestSchemaDefaultsAreTheReaders writes each default out where the key is
 // absent: the estate must not change.
 func TestSchemaDefaultsAreTheReaders(t *testing.T) {
-	text := minimal + "    check: {}\n    limits: {hedge: {}}\n    writes: one_site\n    fence: {url: \"https://f.example.com\"}\nlisten: {}\n"
+	text := strings.Replace(minimal, "services:", "  basement: {provider: self, region: paris}\nservices:", 1) + "    check: {}\n    limits: {hedge: {}}\n    writes: one_site\n    fence: {url: \"https://f.example.com\"}\nlisten: {}\n" +
+		"buckets:\n  media:\n    replicas:\n      virginia: {s3: {bucket: media, region: us-east-1, access_key: AKIA, secret_key: \"${env:MEDIA_SECRET_KEY}\"}}\n" +
+		"      belgium: {file: /srv/b}\n      basement: {file: /srv/c, witness: true}\n"
 	want, faults := parseText(t, text)
 	if faults != nil {
 		t.Fatal(faults)
@@ -361,7 +370,7 @@ func TestSchemaDefaultsAreTheReaders(t *testing.T) {
 			walk(estate.Key(path, k), p)
 		}
 		if sub, ok := s["additionalProperties"].(map[string]any); ok {
-			for _, name := range []string{"shop", "virginia"} {
+			for _, name := range []string{"shop", "virginia", "media"} {
 				walk(estate.Key(path, name), sub)
 			}
 		}

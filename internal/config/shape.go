@@ -39,6 +39,7 @@ type object[T any] struct {
 	// optional, at most one.
 	one      []string
 	optional bool
+	any      []string // one at least of these stands in the file; none = no such rule
 	index    map[string]int
 }
 
@@ -52,6 +53,7 @@ func record[T any](fields ...field[T]) *object[T] {
 
 func (o *object[T]) oneOf(keys ...string) *object[T]     { o.one = keys; return o }
 func (o *object[T]) atMostOne(keys ...string) *object[T] { o.one, o.optional = keys, true; return o }
+func (o *object[T]) anyOf(keys ...string) *object[T]     { o.any = keys; return o }
 
 func (o *object[T]) keys() []string {
 	keys := make([]string, len(o.fields))
@@ -110,6 +112,10 @@ func (o *object[T]) read(d *decoder, n *node, into *T) {
 		}
 	}
 	o.exclude(d, n, seen)
+	there := func(k string) bool { return seen[o.index[k]] != nil || meant[k] }
+	if len(o.any) > 0 && !merged && !slices.ContainsFunc(o.any, there) {
+		d.fault(n, nil, "lacks %s, of which one at least is required", strings.Join(o.any, " and "))
+	}
 }
 
 // exclude reports keys that rule each other out.

@@ -3,8 +3,8 @@ package estate
 import "strings"
 
 // Advise gives what is allowed and yet probably not meant: a service that has
-// no spare, a promise that the settings cannot keep. It expects an estate in
-// which [Validate] finds nothing.
+// no spare, a promise that the settings cannot keep, a bucket that nobody may
+// use. It expects an estate in which [Validate] finds nothing.
 func Advise(e *Estate) []Problem {
 	a := &validator{e: e}
 	sites := map[SiteID]Site{}
@@ -19,6 +19,14 @@ func Advise(e *Estate) []Problem {
 		}
 		a.spare(s, sites)
 		a.promise(s)
+	}
+	a.access()
+	for i := range e.Buckets {
+		b := &e.Buckets[i]
+		for _, r := range b.Replicas {
+			used[r.Site] = true
+		}
+		a.weigh(b, sites)
 	}
 	a.domains(used)
 	return a.found
@@ -73,7 +81,7 @@ func (v *validator) domains(used map[SiteID]bool) {
 			first[r] = s.ID
 		}
 		if !used[s.ID] {
-			v.add(at, "serves nothing: no service has an origin there")
+			v.add(at, "serves nothing: no service has an origin and no bucket a replica there")
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 const (
 	DefaultData       = "/var/lib/spare"
 	DefaultHTTP       = ":80"
+	DefaultS3         = ":9000"
 	DefaultAPI        = "127.0.0.1:7700"
 	DefaultWeight     = 1
 	DefaultConfirm    = 5 * time.Second
@@ -22,6 +23,8 @@ const (
 	DefaultBody       = 1 << 30          // bytes
 	DefaultHeadWait   = 30 * time.Second // until an origin's response head
 	DefaultHedgeShare = 0.1
+	DefaultMaxAge     = 5 * time.Second // of heads, with ReadBounded
+	DefaultRegion     = "us-east-1"     // that requests to an S3 endpoint are signed for
 )
 
 // NewService gives a service with the defaults that a zero value cannot stand
@@ -39,9 +42,17 @@ func (e *Estate) Default() {
 	or(&e.Version, 1)
 	or(&e.Data, DefaultData)
 	or(&e.Listen.HTTP, DefaultHTTP)
+	or(&e.Listen.S3, DefaultS3)
 	or(&e.Listen.API, DefaultAPI)
+	e.Listen.S3Domain = strings.ToLower(e.Listen.S3Domain)
 	for i := range e.Services {
 		e.Services[i].fill()
+	}
+	for i := range e.Buckets {
+		e.Buckets[i].fill()
+	}
+	for i := range e.Credentials {
+		or(&e.Credentials[i].Rights, RightsRead)
 	}
 	for i := range e.Dependencies {
 		d := &e.Dependencies[i]
@@ -75,6 +86,25 @@ func (s *Service) fill() {
 	or(&s.Limits.Body, DefaultBody)
 	or(&s.Limits.Timeout, DefaultHeadWait)
 	or(&s.Limits.Hedge.Budget, DefaultHedgeShare)
+}
+
+func (b *Bucket) fill() {
+	or(&b.Read, ReadStrong)
+	if b.Read == ReadBounded {
+		or(&b.MaxAge, DefaultMaxAge)
+	}
+	for i := range b.Replicas {
+		r := &b.Replicas[i]
+		if len(r.File) > 1 {
+			r.File = strings.TrimRight(r.File, "/")
+		}
+		if r.S3 != nil && r.S3.Endpoint != "" {
+			or(&r.S3.Region, DefaultRegion)
+		}
+		if own := r.own(); own != "" && r.HeadsPrefix == "" {
+			or(&r.HeadsBucket, own+companion)
+		}
+	}
 }
 
 func (c *Check) fill() {

@@ -14,7 +14,10 @@
 //	svc, ok := e.Service("shop")
 package estate
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // IDs are names that the user chose. They are lower-case DNS labels.
 type (
@@ -30,6 +33,8 @@ type Estate struct {
 	Listen       Listen
 	Sites        []Site
 	Services     []Service
+	Buckets      []Bucket
+	Credentials  []Credential // of S3 clients
 	Dependencies []Dependency
 	Notify       Notify
 	Digest       string // hex SHA-256 of the file's bytes; names this version of the estate
@@ -38,9 +43,11 @@ type Estate struct {
 // Listen says where Spare accepts connections. An address is "host:port";
 // an empty host is all addresses.
 type Listen struct {
-	HTTP   string
-	API    string
-	APITLS *KeyPair // required when API is not a loopback address
+	HTTP     string
+	S3       string // of buckets; used when there are any
+	S3Domain string // lower case; NAME.S3Domain is bucket NAME, "" = buckets stand in the path only
+	API      string
+	APITLS   *KeyPair // required when API is not a loopback address
 }
 
 // KeyPair names a PEM certificate chain and its private key, as file paths.
@@ -93,7 +100,7 @@ type Service struct {
 	Policy      Policy
 	Origins     []Origin // in order of preference
 	Check       Check
-	Needs       []string // services and dependencies that it relies on
+	Needs       []string // services, buckets and dependencies that it relies on
 	Objective   Objective
 	CostPerHour float64 // money lost in an hour of downtime, unit of the user's choice
 	Writes      Writes
@@ -136,7 +143,7 @@ type Check struct {
 	UpAfter   int           // successes in a row to come up
 }
 
-// Objective is what a service promises. Zero means not declared.
+// Objective is what a service or a bucket promises. Zero means not declared.
 type Objective struct {
 	RTO          time.Duration
 	RPO          time.Duration
@@ -179,11 +186,18 @@ type Dependency struct {
 type Notify struct{ Webhook *Webhook }
 
 // Webhook receives a JSON document when an incident opens and when it closes.
+// Its secret shows neither in fmt's formats nor in JSON, and its URL, whose path
+// may be one, not in the former.
 type Webhook struct {
 	URL    string
-	Secret string // HMAC-SHA256 key for the Spare-Signature header; "" = unsigned
+	Secret string `json:"-"` // HMAC-SHA256 key for the Spare-Signature header; "" = unsigned
 	// AllowPrivate lets the URL resolve to loopback or private addresses.
 	AllowPrivate bool
+}
+
+// Format writes the webhook without its secrets, whatever the verb.
+func (w Webhook) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "{signed:%t allow_private:%t}", w.Secret != "", w.AllowPrivate)
 }
 
 // Site gives the site with the ID.

@@ -77,6 +77,11 @@ type hostPort struct {
 	port uint16
 }
 
+// clashes reports two addresses that one machine cannot listen on at once.
+func (a hostPort) clashes(b hostPort) bool {
+	return a.port == b.port && a.port != 0 && (a.host == b.host || everywhere(a.host) || everywhere(b.host))
+}
+
 // address reads "host:port" with an optional host; an IPv6 host stands in
 // brackets.
 func address(s string) (hostPort, bool) {
@@ -142,4 +147,58 @@ func cleanPath(s string) bool {
 		}
 	}
 	return true
+}
+
+const (
+	maxBucketName = 63
+	notBucket     = "is not the name of an S3 bucket: 3 to 63 lower-case letters, digits, '-' and '.', a letter or digit first and last"
+)
+
+// bucketName reports a name by S3's rules for general purpose buckets; other
+// providers, foreign, allow "_" in it too. A name that is an IPv4 address, or
+// has a mark of another kind of bucket, is none.
+func bucketName(s string, foreign bool) bool {
+	if len(s) < 3 || len(s) > maxBucketName || strings.Contains(s, "..") {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		edge := i == 0 || i == len(s)-1
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		case (c == '-' || c == '.' || c == '_' && foreign) && !edge:
+		default:
+			return false
+		}
+	}
+	if a, err := netip.ParseAddr(s); err == nil && a.Is4() {
+		return false
+	}
+	for _, p := range []string{"xn--", "sthree-", "amzn-s3-demo-"} {
+		if strings.HasPrefix(s, p) {
+			return false
+		}
+	}
+	for _, p := range []string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"} {
+		if strings.HasSuffix(s, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// headsPrefix reports a prefix of keys that is like a relative folder.
+func headsPrefix(s string) bool {
+	if len(s) > 64 || !strings.HasSuffix(s, "/") || !cleanPath("/"+strings.TrimSuffix(s, "/")) {
+		return false
+	}
+	return strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-/", r)
+	}) < 0
+}
+
+// accessKey reports what can stand as the access key in a signed request's
+// Authorization header.
+func accessKey(s string) bool {
+	return len(s) >= 3 && len(s) <= 128 && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/,=", r) }) < 0
 }

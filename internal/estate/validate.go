@@ -3,6 +3,7 @@ package estate
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,11 @@ func Validate(e *Estate) []Problem {
 		v.service(&e.Services[i])
 	}
 	v.claims()
+	for i := range e.Buckets {
+		v.bucket(&e.Buckets[i])
+	}
+	v.places()
+	v.credentials()
 	for i := range e.Dependencies {
 		v.dependency(&e.Dependencies[i])
 	}
@@ -93,19 +99,37 @@ func (v *validator) header() {
 	if !okHTTP {
 		v.add("listen.http", "is not an address such as :80 or 127.0.0.1:8080")
 	}
+	v.listenS3(http, okHTTP)
 	api, okAPI := address(l.API)
 	if !okAPI {
 		v.add("listen.api", "is not an address such as 127.0.0.1:7700")
 		return
 	}
-	if okHTTP && http.port == api.port && http.port != 0 && (http.host == api.host || everywhere(http.host) || everywhere(api.host)) {
+	if okHTTP && http.clashes(api) {
 		v.add("listen.api", "takes the port of listen.http")
+	}
+	if s3, ok := address(l.S3); ok && len(v.e.Buckets) > 0 && s3.clashes(api) {
+		v.add("listen.api", "takes the port of listen.s3")
 	}
 	switch {
 	case l.APITLS == nil && !loopback(api.host):
 		v.add("listen.api", "is beyond loopback, which needs listen.api_tls with a certificate and a key")
 	case l.APITLS != nil && (l.APITLS.Cert == "" || l.APITLS.Key == ""):
 		v.lack("listen.api_tls", "needs both cert and key")
+	}
+}
+
+func (v *validator) listenS3(http hostPort, okHTTP bool) {
+	l := v.e.Listen
+	s3, ok := address(l.S3)
+	switch {
+	case !ok:
+		v.add("listen.s3", "is not an address such as :9000 or 127.0.0.1:9000")
+	case okHTTP && len(v.e.Buckets) > 0 && s3.clashes(http):
+		v.add("listen.s3", "takes the port of listen.http")
+	}
+	if _, err := netip.ParseAddr(l.S3Domain); l.S3Domain != "" && (err == nil || !hostName(l.S3Domain)) {
+		v.add("listen.s3_domain", "is not a domain name such as s3.example.com")
 	}
 }
 
@@ -131,11 +155,11 @@ func (v *validator) siteList() {
 	}
 }
 
-// collectNames learns the names of services and dependencies before any of
-// them is judged, because a need may point forward.
+// collectNames learns the names of services, buckets and dependencies before
+// any of them is judged, because a need may point forward.
 func (v *validator) collectNames() {
-	if len(v.e.Services) == 0 {
-		v.add("services", "declares no service; there must be one at least")
+	if len(v.e.Services) == 0 && len(v.e.Buckets) == 0 {
+		v.add("services", "declares no service, nor does buckets a bucket; there must be one of either")
 	}
 	for _, s := range v.e.Services {
 		if !label(string(s.ID)) {
@@ -145,12 +169,21 @@ func (v *validator) collectNames() {
 		}
 		v.name(string(s.ID))
 	}
+	for _, b := range v.e.Buckets {
+		at := Key("buckets", string(b.ID))
+		if len(b.ID) < 3 || !label(string(b.ID)) {
+			v.add(at, "is not a name of a bucket: 3 to 63 lower-case letters, digits and '-', a letter or digit first and last")
+		} else if v.names[string(b.ID)] {
+			v.add(at, "is the name of another service or bucket, which needs could not tell apart")
+		}
+		v.name(string(b.ID))
+	}
 	for _, d := range v.e.Dependencies {
 		at := Key("dependencies", string(d.ID))
 		if !dependencyName(string(d.ID)) {
 			v.add(at, "is not a name such as stripe or aws:dynamodb@us-east-1")
 		} else if v.names[string(d.ID)] {
-			v.add(at, "is the name of another service or dependency")
+			v.add(at, "is the name of another service, bucket or dependency")
 		}
 		v.name(string(d.ID))
 	}

@@ -109,7 +109,7 @@ func (v *validator) needs(at string, s *Service) {
 		case slices.Contains(s.Needs[:i], n):
 			v.add(here, "stands in this list twice")
 		case !v.names[n] && !providerService(n):
-			v.unknown(here, n, v.nameList, "is neither a service nor a dependency of this file")
+			v.unknown(here, n, v.nameList, "is neither a service, a bucket nor a dependency of this file")
 		}
 	}
 }

@@ -33,6 +33,7 @@ func (a Answers) text() []byte {
 		line("  %s: {provider: %s, region: %s}", quote(ids[i]), quote(p.Provider), quote(p.Region))
 	}
 	a.service(line, ids)
+	bucket(line, a.Places, ids)
 	line("")
 	line("# Tell somebody when an incident opens and closes. A secret is never in this file.")
 	line("# notify:")
@@ -62,6 +63,33 @@ func (a Answers) service(line func(format string, args ...any), ids []string) {
 	line("    # retry_writes: true    # if PUT, DELETE and POST with Idempotency-Key may be repeated")
 	line("    # objective: {rto: 5s, availability: 99.95}   # what reports measure incidents by")
 	line("    # cost_per_hour: 1000   # money lost in an hour of downtime, for the same")
+}
+
+// bucket shows, in comments, how objects are declared. It is right as soon as
+// the site of the witness is declared and the variables are set.
+func bucket(line func(format string, args ...any), places []Place, ids []string) {
+	line("")
+	line("# Objects at several providers, for S3 clients on port 9000: an odd number of replicas,")
+	line("# three at least. A witness keeps no objects; a folder of this machine will do for one.")
+	line("# buckets:")
+	line("#   media:")
+	line("#     replicas:")
+	for i := range 2 {
+		id := "spare-site"
+		if i < len(ids) {
+			id = ids[i]
+		}
+		where := `endpoint: "https://storage.example.com"`
+		if i < len(places) && places[i].Provider == "aws" {
+			where = "region: " + quote(places[i].Region)
+		}
+		n := i + 1
+		line("#       %s: {s3: {bucket: media-%d, %s, access_key: \"${env:MEDIA_%d_KEY}\", secret_key: \"${env:MEDIA_%d_SECRET}\"}}", quote(id), n, where, n, n)
+	}
+	line("#       witness-site: {file: /srv/media, witness: true}")
+	line("#     objective: {rpo: 0s}")
+	line("# credentials:")
+	line("#   - {access_key: app, secret_key: \"${env:APP_SECRET}\", buckets: [media], rights: write}")
 }
 
 // quote writes s in double quotes. JSON's are YAML's too; "${" would begin a

@@ -54,6 +54,35 @@ func TestFileDeclaresTheAnswers(t *testing.T) {
 	}
 }
 
+// What the file shows in comments must be right once the comment marks are
+// gone.
+func TestBucketInCommentsIsRight(t *testing.T) {
+	for _, places := range [][]Place{shop.Places, shop.Places[:1], {{"gcp", "no", "http://a"}, {"aws", "010", "http://b"}, {"self", "x", "http://c"}}} {
+		a := shop
+		a.Places = places
+		file, err := a.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(file)
+		from := strings.Index(text, "# buckets:\n")
+		to := from + strings.Index(text[from:], "\n\n")
+		block := strings.TrimPrefix(strings.ReplaceAll(text[from:to], "\n# ", "\n"), "# ")
+		text = strings.Replace(text[:from]+block+text[to:], "\nsites:\n", "\nsites:\n  witness-site: {provider: self, region: witness}\n", 1)
+		if len(places) < 2 {
+			text = strings.Replace(text, "\nsites:\n", "\nsites:\n  spare-site: {provider: gcp, region: europe-west1}\n", 1)
+		}
+		e, err := config.Parse("spare.yaml", []byte(text), config.Options{LookupEnv: func(string) (string, bool) { return "something", true }})
+		if err != nil {
+			t.Errorf("%v\n%s", err, text)
+			continue
+		}
+		if b, ok := e.Bucket("media"); !ok || len(b.Replicas) != 3 || b.Data() != 2 || len(e.Credentials) != 1 {
+			t.Errorf("%+v, %v", b, e.Credentials)
+		}
+	}
+}
+
 func TestTwoPlacesOfOneRegionAreTwoSites(t *testing.T) {
 	a := shop
 	a.Places = []Place{{"aws", "eu", "http://a"}, {"aws", "eu", "http://b"}, {"AWS", "EU", "http://c"}, {"ä", "ö", "http://d"}}
