@@ -1,0 +1,251 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/sparecloud/spare/internal/blob"
+	"github.com/sparecloud/spare/internal/blob/memblob"
+	"github.com/sparecloud/spare/internal/errs"
+)
+
+// simInput is what an operation does to one key, as the checker sees it.
+type simInput struct {
+	write bool
+	id    string // of a write; "" = delete
+}
+
+// simOutput is what a read gave.
+type simOutput struct {
+	exact bool   // id says what; else etag does
+	id    string // "" = there is none
+	etag  string // "" = there is none
+	bytes bool   // etag is that of the bytes, however they were written
+}
+
+// simModel is a register that holds the id of the last write; "" after a
+// delete. tags gives the ETags of the writes whose bytes are known: the one they
+// have, and the one of their bytes.
+func simModel(tags map[string][2]string) porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return "" },
+		Step: func(state, input, output any) (bool, any) {
+			if in := input.(simInput); in.write {
+				return true, in.id
+			}
+			is, out := state.(string), output.(simOutput)
+			if out.exact {
+				return is == out.id, is
+			}
+			both, known := tags[is]
+			tag := both[0]
+			if out.bytes {
+				tag = both[1]
+			}
+			return is == "" && out.etag == "" || is != "" && (tag == out.etag || !known && out.etag != ""), is
+		},
+	}
+}
+
+// simRun is a schedule that was run.
+type simRun struct {
+	plan    simPlan
+	history []*simOp // and reads after all has come to rest
+	probe   *simProbe
+	broken  []string
+	events  []string
+	counts  []Counts // by gateway
+	steps   int
+}
+
+// verdict says what is wrong with a run, or "".
+func (r *simRun) verdict() string {
+	if len(r.broken) > 0 {
+		return strings.Join(r.broken, "\n")
+	}
+	if key := simViolation(r.history, math.MaxInt); key != "" {
+		return fmt.Sprintf("the history of %q is not linearizable", key)
+	}
+	if r.probe != nil {
+		if key := simViolation(append(slices.Clip(r.history), r.probe.reads...), r.probe.step+1); key != "" {
+			return fmt.Sprintf("without %v from step %d on, the history of %q is not linearizable", r.probe.lost, r.probe.step, key)
+		}
+	}
+	return ""
+}
+
+// simViolation gives the first key whose history up to a step no register
+// explains, or "". Operations that had not returned by then may have taken
+// effect, at any time, or not.
+func simViolation(history []*simOp, until int) string {
+	tags := map[string][2]string{}
+	keys := map[string]bool{}
+	for _, o := range history {
+		switch {
+		case o.writes():
+			tags[o.id] = [2]string{o.tag(), simTag(o.body)}
+		case o.verb == simCopy && o.err == nil && o.ret > 0:
+			tags[o.id] = [2]string{o.etag, o.etag}
+		}
+		if o.key != "" && o.verb != simList {
+			keys[o.key] = true
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		var ops []porcupine.Operation
+		for _, o := range history {
+			if o.call <= until {
+				ops = append(ops, o.seen(key, until)...)
+			}
+		}
+		if !porcupine.CheckOperations(simModel(tags), ops) {
+			return key
+		}
+	}
+	return ""
+}
+
+// seen gives what an operation was for one key.
+func (o *simOp) seen(key string, until int) []porcupine.Operation {
+	op := func(in simInput, out simOutput) []porcupine.Operation {
+		v := porcupine.Operation{ClientId: o.client, Input: in, Output: out, Call: 2 * int64(o.call), Return: 2*int64(o.ret) + 1}
+		if simKind(o.err) == "maybe" || o.ret == 0 || o.ret > until {
+			v.Return = math.MaxInt64
+		}
+		return []porcupine.Operation{v}
+	}
+	returned := o.ret > 0 && o.ret <= until
+	failed := returned && o.err != nil
+	definite := failed && !errs.IsMaybeApplied(o.err)
+	switch o.verb {
+	case simPut, simMulti, simDelete:
+		if o.key == key && !definite {
+			id := o.id
+			if o.verb == simDelete {
+				id = ""
+			}
+			return op(simInput{write: true, id: id}, simOutput{})
+		}
+	case simGet, simHead:
+		if o.key == key && returned && !failed {
+			return op(simInput{}, simOutput{exact: true, id: o.found})
+		}
+	case simCopy:
+		switch {
+		case o.key == key && !definite:
+			return op(simInput{write: true, id: o.id}, simOutput{})
+		case o.src == key && returned && (!failed || errs.Is(o.err, errs.NotFound)):
+			return op(simInput{}, simOutput{etag: o.etag, bytes: true})
+		}
+	case simList:
+		if strings.HasPrefix(key, o.key) && returned && !failed {
+			return op(simInput{}, simOutput{etag: o.names[key]})
+		}
+	}
+	return nil
+}
+
+// simProbe is a disaster: f members are lost for good, and somebody new reads
+// what the others have.
+type simProbe struct {
+	step  int
+	lost  []int
+	held  [][2]*memblob.Snapshot // by member: heads, bodies
+	reads []*simOp
+}
+
+func (w *simWorld) takeProbe() *simProbe {
+	p := &simProbe{step: w.step, lost: w.rng.Perm(len(w.members))[:(len(w.members)-1)/2]}
+	for _, m := range w.members {
+		held := [2]*memblob.Snapshot{m.heads.Snapshot()}
+		if m.body != nil {
+			held[1] = m.body.Snapshot()
+		}
+		p.held = append(p.held, held)
+	}
+	return p
+}
+
+// read lets a new gateway read all from what is left.
+func (p *simProbe) read(of *simWorld) {
+	w := emptySimWorld(of.plan, of.mutant)
+	restore := func(i int, s *memblob.Snapshot) *memblob.Driver {
+		if s == nil {
+			return nil
+		}
+		d := memblob.Open(memblob.Options{Tags: w.plan.tags[i]})
+		d.Restore(s)
+		return d
+	}
+	for i, held := range p.held {
+		m := &simMember{n: i, name: of.members[i].name, heads: restore(i, held[0]), body: restore(i, held[1])}
+		if slices.Contains(p.lost, i) {
+			m.state = simRefuses
+		}
+		w.members = append(w.members, m)
+	}
+	p.reads = w.readAll(fmt.Sprintf("without %v from step %d on", p.lost, p.step))
+	for _, o := range p.reads {
+		o.call, o.ret = p.step+1, p.step+1
+	}
+	of.broken = append(of.broken, w.broken...)
+	w.shut()
+}
+
+// rest checks what the members hold once all has come to rest, each alone: the
+// newest head that any of them has names a body that every member which is said
+// to hold it gives.
+func (w *simWorld) rest() {
+	var members []Member
+	for _, m := range w.members {
+		v := Member{ID: m.name, Heads: blob.New(m.name, m.heads)}
+		if m.body != nil {
+			v.Body = blob.New(m.name, m.body)
+		}
+		members = append(members, v)
+	}
+	b := simBucket(members, w.plan.timing, w.plan.degraded)
+	defer b.Close()
+	ctx := context.Background()
+	for _, key := range w.keys() {
+		var newest *head
+		for _, m := range b.members {
+			r := b.peekHead(ctx, m, key)
+			if r.err != nil {
+				w.fault("at rest, the head of %s at %s: %v", key, m.ID, r.err)
+			}
+			if r.head.newer(newest) {
+				newest = r.head
+			}
+		}
+		if !newest.live() {
+			continue
+		}
+		for _, m := range b.data {
+			if newest.has(m.ID) {
+				w.restBody(ctx, b, m, newest)
+			}
+		}
+	}
+}
+
+func (w *simWorld) restBody(ctx context.Context, b *Bucket, m *member, h *head) {
+	r, err := b.fetch(ctx, h, []place{{m: m}, {m: m, plain: true}}, 0, h.Size)
+	if err != nil {
+		at, plainErr := m.Body.Head(ctx, h.Key)
+		w.fault("at rest, %s is said to have %s (%s) and does not: %v; its plain key holds %s (%v)", m.ID, h.Key, h.Op, err, at.Meta[metaOp], plainErr)
+		return
+	}
+	defer r.Close()
+	c := newCheck(h)
+	if _, err := io.Copy(c, r); err != nil || !c.ok() {
+		w.fault("at rest, %s gives %s with wrong bytes (%v)", m.ID, h.Key, err)
+	}
+}

@@ -1,0 +1,106 @@
+package replica
+
+import (
+	"fmt"
+	mrand "math/rand/v2"
+	"time"
+
+	"github.com/sparecloud/spare/internal/blob"
+)
+
+// simPlan is what a seed stands for: who there is, what is done, and how much
+// goes wrong.
+type simPlan struct {
+	seed          uint64
+	members, data int
+	tags          []blob.Class // by member
+	gates         int
+	ops           [][]*simOp // by client
+	degraded      bool
+	timing        Timing
+	tick, leap    time.Duration // most that passes in a step, and in one in which nothing happens
+	driverLimit   time.Duration // after which a driver gives up by itself
+	oldest        time.Duration // age at which a provider refuses a request
+	probeAt       int           // step of the disaster
+
+	// Probabilities: of a call, then of a step.
+	delayed, failing                 float64
+	outages, leaving, pauses, deaths float64
+}
+
+// faultless says that all that happens is that things take their time, and less
+// of it than anybody's patience.
+func (p simPlan) faultless() bool {
+	return p.failing+p.outages+p.leaving+p.deaths == 0 && p.timing == Timing{}
+}
+
+func newSimPlan(seed uint64) simPlan {
+	r := mrand.New(mrand.NewPCG(seed, 0))
+	p := simPlan{
+		seed: seed, members: 3, data: 2 + r.IntN(2), gates: 2,
+		tick: 4 * time.Millisecond, leap: time.Second, driverLimit: 10 * time.Second, oldest: 15 * time.Minute,
+		probeAt: r.IntN(700), delayed: 0.15 + 0.2*r.Float64(),
+	}
+	if r.IntN(8) == 0 {
+		p.members, p.data = 5, 3+r.IntN(3)
+	}
+	for range p.members {
+		p.tags = append(p.tags, [...]blob.Class{blob.ClassContent, blob.ClassUnique}[r.IntN(2)])
+	}
+	p.degraded = r.IntN(20) == 0
+	p.drawTiming(r)
+	if r.IntN(10) > 0 {
+		p.failing = [...]float64{0, 0.03, 0.1}[r.IntN(3)]
+		p.outages = [...]float64{0, 0.002, 0.006}[r.IntN(3)]
+		p.leaving = [...]float64{0, 0.004, 0.01}[r.IntN(3)]
+		p.deaths = [...]float64{0, 0.002, 0.004}[r.IntN(3)]
+	}
+	p.pauses = [...]float64{0, 0.01}[r.IntN(2)]
+	p.drawOps(r)
+	return p
+}
+
+// drawTiming draws how patient the gateways are, and in some runs a grace that
+// is over within the run.
+func (p *simPlan) drawTiming(r *mrand.Rand) {
+	p.timing = [...]Timing{
+		{}, {},
+		{Attempt: 200 * time.Millisecond, Quorum: 800 * time.Millisecond, Hedge: 20 * time.Millisecond, Stall: time.Second},
+		{Attempt: 60 * time.Millisecond, Quorum: 200 * time.Millisecond, Hedge: time.Millisecond, Stall: 100 * time.Millisecond},
+	}[r.IntN(4)]
+	if r.IntN(4) > 0 {
+		return
+	}
+	// What is said of Grace must stay true: it is longer than all the rest.
+	const grace = 800 * time.Millisecond
+	p.timing = Timing{Attempt: grace / 40, Quorum: grace / 8, Hedge: grace / 100, Stall: grace / 20, Grace: grace}
+	p.oldest, p.driverLimit, p.leap = grace/4, grace/8, grace/8
+}
+
+func (p *simPlan) drawOps(r *mrand.Rand) {
+	keys := []string{"k", "kk"}[:1+r.IntN(2)]
+	clients := 3 + r.IntN(2)
+	verbs := []simVerb{simPut, simPut, simPut, simMulti, simDelete, simDelete, simGet, simGet, simGet, simHead, simList}
+	if len(keys) > 1 {
+		verbs = append(verbs, simCopy)
+	}
+	p.ops = make([][]*simOp, clients)
+	for i := range 6 * (len(keys) + 1) {
+		c := i % clients
+		o := &simOp{client: c, n: len(p.ops[c]), verb: verbs[r.IntN(len(verbs))]}
+		which := r.IntN(len(keys))
+		o.key, o.id = keys[which], fmt.Sprintf("w%d.%d", c, o.n)
+		o.part = r.IntN(4) == 0
+		o.src = keys[(which+1)%len(keys)]
+		o.body = "body of " + o.id
+		if r.IntN(3) == 0 { // equal bytes come again
+			o.body = [...]string{"X", "Y"}[r.IntN(2)]
+		}
+		p.ops[c] = append(p.ops[c], o)
+	}
+	var keeper []*simOp
+	for n := range r.IntN(5) {
+		keeper = append(keeper, &simOp{client: clients, n: n, verb: [...]simVerb{simSweep, simSweep, simRepair}[r.IntN(3)]})
+	}
+	p.ops = append(p.ops, keeper)
+}

@@ -1,0 +1,442 @@
+package replica
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	mrand "math/rand/v2"
+	"slices"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"github.com/sparecloud/spare/internal/blob"
+	"github.com/sparecloud/spare/internal/blob/memblob"
+	"github.com/sparecloud/spare/internal/errs"
+)
+
+// simWorld runs gateways over the same members, in one synctest bubble. All
+// that happens is one event a step, and the seed chooses which: a call reaches
+// its member, an answer comes back, a client begins, somebody fails.
+type simWorld struct {
+	plan    simPlan
+	rng     *mrand.Rand
+	members []*simMember
+	gates   []*simGateway
+	clients []*simClient
+	history []*simOp
+	mutant  *simMutant // negative control; nil = the protocol as it is
+
+	step    int
+	began   time.Time
+	calls   []*simCall // parked, in the order of their arrival
+	zombies []*simCall // nobody waits for them any more; they may be applied yet
+	ready   []simEvent // reused
+	calm    bool       // faults are over: all are up and what is late arrives
+	quiet   time.Duration
+	probe   *simProbe
+	over    chan struct{}
+	broken  []string      // invariants that did not hold
+	counts  map[simID]int // calls that were alike
+	events  []string      // the log, if logging
+	logging bool
+
+	mu      sync.Mutex // over what goroutines of the gateways touch
+	arrived []*simCall
+	closed  bool
+}
+
+// simMember is a provider. It stays what it is whatever becomes of gateways.
+type simMember struct {
+	n           int
+	name        string
+	heads, body *memblob.Driver // body is nil at a witness
+	state       simState
+	until       int // step
+}
+
+type simState int
+
+const (
+	simUp simState = iota
+	simRefuses
+	simSilent // requests wait, and land when it is back
+)
+
+// simGateway is a process: a bucket of its own over the members.
+type simGateway struct {
+	n      int
+	b      *Bucket
+	dead   bool
+	paused int // until step
+}
+
+// simEvent is what may happen next.
+type simEvent struct {
+	call   *simCall
+	zombie *simCall
+	client *simClient
+}
+
+func newSimWorld(p simPlan, mutant *simMutant) *simWorld {
+	w := emptySimWorld(p, mutant)
+	for i := range p.members {
+		m := &simMember{n: i, name: fmt.Sprintf("m%d", i), heads: memblob.Open(memblob.Options{Tags: p.tags[i]})}
+		if i < p.data {
+			m.body = memblob.Open(memblob.Options{Tags: p.tags[i]})
+		}
+		w.members = append(w.members, m)
+	}
+	for range p.gates {
+		w.startGateway()
+	}
+	w.found()
+	for n, ops := range p.ops {
+		w.clients = append(w.clients, &simClient{n: n, todo: ops, ready: w.rng.IntN(40)})
+	}
+	return w
+}
+
+// found writes the members' record of the bucket, as the first Open does.
+func (w *simWorld) found() {
+	data, err := json.Marshal(w.gates[0].b.config)
+	if err != nil {
+		panic(err)
+	}
+	for _, m := range w.members {
+		if _, err := m.heads.Put(context.Background(), configKey, bytes.NewReader(data), int64(len(data)), blob.PutOptions{}); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func emptySimWorld(p simPlan, mutant *simMutant) *simWorld {
+	return &simWorld{
+		plan: p, rng: mrand.New(mrand.NewPCG(p.seed, 1)), mutant: mutant, began: time.Now(),
+		over: make(chan struct{}), counts: map[simID]int{},
+	}
+}
+
+func (w *simWorld) startGateway() *simGateway {
+	g := &simGateway{n: len(w.gates)}
+	var members []Member
+	for _, m := range w.members {
+		v := Member{ID: m.name, Where: m.name, HeadsWhere: m.name, Heads: blob.New(m.name, &simDriver{w: w, gate: g, m: m, heads: true, store: m.heads})}
+		if m.body != nil {
+			v.Body = blob.New(m.name, &simDriver{w: w, gate: g, m: m, store: m.body})
+		}
+		members = append(members, v)
+	}
+	for i := range g.n % len(members) { // each has its own preference
+		members = append(members[1:], members[0])
+		_ = i
+	}
+	timing := w.plan.timing
+	if w.calm {
+		timing = Timing{Grace: timing.Grace} // nothing fails now but for impatience
+	}
+	g.b = simBucket(members, timing, w.plan.degraded)
+	w.gates = append(w.gates, g)
+	return g
+}
+
+// simBucket is what Open gives for a bucket that was founded.
+func simBucket(members []Member, timing Timing, degraded bool) *Bucket {
+	b, err := assemble(Options{Name: "sim", Members: members, Degraded: degraded, Timing: timing, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		panic(err)
+	}
+	c := b.o.declared()
+	c.Ready, c.Secret = true, "00"
+	b.take(c, nil)
+	return b
+}
+
+// arrive parks a call. The gateway's goroutine runs it.
+func (w *simWorld) arrive(c *simCall) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.arrived = append(w.arrived, c)
+}
+
+func (w *simWorld) giveUp(c *simCall) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c.gaveUp = true
+}
+
+func (w *simWorld) hasGivenUp(c *simCall) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return c.gaveUp || slices.ContainsFunc(c.twins, func(t *simCall) bool { return t.gaveUp })
+}
+
+// settle waits until nothing moves any more and takes in what has arrived, in
+// an order that no scheduling of goroutines changes.
+func (w *simWorld) settle() {
+	synctest.Wait()
+	w.mu.Lock()
+	arrived := w.arrived
+	w.arrived = nil
+	w.mu.Unlock()
+	slices.SortFunc(arrived, func(a, b *simCall) int { return a.id.compare(b.id) })
+	for i, c := range arrived {
+		if c.to.gate.dead {
+			continue // parked for good
+		}
+		if n := len(w.calls); i > 0 && arrived[i-1].id == c.id {
+			w.calls[n-1].twins = append(w.calls[n-1].twins, c)
+			continue
+		}
+		w.calls = append(w.calls, c)
+	}
+	for _, c := range w.calls[len(w.calls)-w.fresh(arrived):] {
+		id := c.id
+		c.id.n = w.counts[id]
+		w.counts[id]++
+		c.fate = w.drawFate(c)
+		c.ready = w.step + c.fate.request
+		w.logf("park %v (%d)", c.id, 1+len(c.twins))
+	}
+}
+
+// fresh counts the calls that differ among those that have arrived and are not
+// parked for good.
+func (w *simWorld) fresh(arrived []*simCall) (n int) {
+	for i, c := range arrived {
+		if !c.to.gate.dead && (i == 0 || arrived[i-1].id != c.id) {
+			n++
+		}
+	}
+	return n
+}
+
+// run lets the clients do what they have to do and then all that is under way
+// come to its end.
+func (w *simWorld) run() {
+	for w.busy() {
+		w.turn()
+		if w.step > simMostSteps {
+			w.fault("the run does not end: %d calls are parked", len(w.calls))
+			break
+		}
+	}
+	w.calm = true
+	for _, m := range w.members {
+		m.state = simUp
+	}
+	for w.quiet = 0; w.quiet < simQuiet && w.step <= 2*simMostSteps; {
+		w.turn()
+	}
+}
+
+// readAll lets a new gateway read every key, in every way, and gives the reads.
+// All gateways before it are dead then. At rest it repairs all behind that.
+func (w *simWorld) readAll(why string) []*simOp {
+	w.calm = true
+	for _, g := range w.gates {
+		g.dead = true
+	}
+	w.startGateway()
+	c := &simClient{n: len(w.plan.ops) + 1}
+	for _, key := range w.keys() {
+		c.todo = append(c.todo, &simOp{verb: simGet, key: key}, &simOp{verb: simHead, key: key})
+	}
+	c.todo = append(c.todo, &simOp{verb: simList})
+	if why == simAtRest {
+		c.todo = append(c.todo, &simOp{verb: simRepair})
+	}
+	for n, o := range c.todo {
+		o.client, o.n = c.n, n
+	}
+	reads := c.todo
+	for w.clients = []*simClient{c}; w.busy(); {
+		w.turn()
+	}
+	for _, o := range reads {
+		if o.err != nil {
+			w.fault("%s: %v: %v", why, o, o.err)
+		}
+	}
+	return reads
+}
+
+const (
+	simAtRest    = "at rest"
+	simMostSteps = 50_000
+	simQuiet     = time.Minute // longer than any timer of the protocol that matters
+)
+
+func (w *simWorld) busy() bool {
+	for _, c := range w.clients {
+		if c.now != nil || len(c.todo) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// turn makes one step.
+func (w *simWorld) turn() {
+	w.settle()
+	if w.rng.IntN(3) == 0 {
+		time.Sleep(time.Duration(w.rng.Int64N(int64(w.plan.tick))))
+		w.settle()
+	}
+	w.step++
+	w.end()
+	if !w.calm {
+		w.weather()
+	}
+	e, ok := w.choose()
+	if !ok {
+		w.idle()
+		return
+	}
+	w.quiet = 0
+	switch {
+	case e.client != nil:
+		w.begin(e.client)
+	case e.zombie != nil:
+		w.land(e.zombie)
+	default:
+		w.advance(e.call)
+	}
+}
+
+// idle lets time pass while nothing can happen: little while something comes
+// by itself, else more and more.
+func (w *simWorld) idle() {
+	d := w.plan.tick / 2
+	if !w.coming() {
+		d = min(max(d, w.quiet), w.plan.leap)
+	}
+	time.Sleep(d)
+	w.settle()
+	w.quiet += d
+	if len(w.zombies)+len(w.calls) > 0 {
+		w.quiet = min(w.quiet, simQuiet/2)
+	}
+}
+
+// coming says whether the next steps alone make something possible.
+func (w *simWorld) coming() bool {
+	soon := func(c *simCall) bool { return c.ready > w.step && !c.hangs }
+	return slices.ContainsFunc(w.calls, soon) || slices.ContainsFunc(w.zombies, soon) ||
+		slices.ContainsFunc(w.clients, func(c *simClient) bool { return c.now == nil && len(c.todo) > 0 }) ||
+		slices.ContainsFunc(w.gates, func(g *simGateway) bool { return g.paused > w.step }) && !w.calm
+}
+
+// choose picks what happens next from all that can.
+func (w *simWorld) choose() (simEvent, bool) {
+	w.ready = w.ready[:0]
+	for _, c := range w.calls {
+		if w.canGo(c) {
+			w.ready = append(w.ready, simEvent{call: c})
+		}
+	}
+	for _, c := range w.zombies {
+		if c.ready <= w.step && c.to.m.state == simUp {
+			w.ready = append(w.ready, simEvent{zombie: c})
+		}
+	}
+	for _, c := range w.clients {
+		if c.now == nil && len(c.todo) > 0 && c.ready <= w.step {
+			w.ready = append(w.ready, simEvent{client: c})
+		}
+	}
+	if len(w.ready) == 0 {
+		return simEvent{}, false
+	}
+	return w.ready[w.rng.IntN(len(w.ready))], true
+}
+
+func (w *simWorld) canGo(c *simCall) bool {
+	switch {
+	case c.to.gate.paused > w.step && !w.calm:
+		return false
+	case w.hasGivenUp(c), time.Since(c.issued) > w.plan.driverLimit:
+		return true
+	case c.hangs, c.ready > w.step:
+		return false
+	}
+	return c.to.m.state != simSilent || c.applied
+}
+
+// shut ends all gateways. Whatever they still wait for fails.
+func (w *simWorld) shut() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	close(w.over)
+	for _, o := range w.history {
+		o.cancel()
+	}
+	for _, g := range w.gates {
+		_ = g.b.Close()
+	}
+}
+
+func (w *simWorld) fault(format string, args ...any) {
+	w.broken = append(w.broken, fmt.Sprintf(format, args...))
+}
+
+// keys lists the keys that are written.
+func (w *simWorld) keys() []string {
+	var keys []string
+	for _, ops := range w.plan.ops {
+		for _, o := range ops {
+			if o.key != "" && o.verb != simList && !slices.Contains(keys, o.key) {
+				keys = append(keys, o.key)
+			}
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (w *simWorld) logf(format string, args ...any) {
+	if w.logging {
+		at := time.Since(w.began).Round(time.Microsecond)
+		w.events = append(w.events, fmt.Sprintf("%5d %12s  ", w.step, at)+fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *simWorld) remove(from *[]*simCall, c *simCall) {
+	i := slices.Index(*from, c)
+	*from = slices.Delete(*from, i, i+1)
+}
+
+// alive lists the gateways that run.
+func (w *simWorld) alive() []*simGateway {
+	var up []*simGateway
+	for _, g := range w.gates {
+		if !g.dead {
+			up = append(up, g)
+		}
+	}
+	return up
+}
+
+var errSim = errs.E(errs.Unavailable, "no answer")
+
+// simContext gives an operation's context: its label, and the generator of its
+// operation ids.
+func simContext(seed uint64, o *simOp) (context.Context, context.CancelFunc) {
+	ctx := context.WithValue(context.Background(), simLabel{}, o)
+	ctx = context.WithValue(ctx, randKey{}, mrand.New(mrand.NewPCG(seed, uint64(2+o.client)<<32|uint64(o.n))))
+	return context.WithCancel(ctx)
+}
+
+func simKind(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errs.IsMaybeApplied(err):
+		return "maybe"
+	}
+	return cmp.Or(errs.KindOf(err).String(), "?")
+}
