@@ -36,6 +36,29 @@ var floors = []struct{ pkg, may string }{
 	{"internal/edge/guard", ""},
 	{"internal/edge/upstream", "health"},
 	{"internal/edge", "edge/guard edge/upstream errs estate health route"},
+	{"internal/blob", "errs"},
+	{"internal/blob/drivertest", "blob errs"},
+	{"internal/blob/memblob", "blob errs"},
+	{"internal/blob/faultblob", "blob errs"},
+	{"internal/blob/fileblob", "blob errs run"},
+	{"internal/blob/s3blob", "blob errs"},
+	{"internal/blob/s3blob/peer", "blob/s3blob errs"},
+	{"internal/blob/qualify", "blob errs run"},
+	{"internal/blob/replica", "blob errs run"},
+	{"internal/s3api/s3err", "blob errs"},
+	{"internal/s3api/offer", "s3api/s3err"},
+	{"internal/s3api/precond", "blob s3api/s3err"},
+	{"internal/s3api/s3xml", "blob s3api/s3err"},
+	{"internal/s3api/checksum", "blob errs s3api/s3err"},
+	{"internal/s3api/chunked", "blob errs s3api/s3err"},
+	{"internal/s3api/sigv4", "s3api/s3err"},
+	{"internal/s3api/sigv2", "s3api/s3err s3api/sigv4"},
+	{"internal/s3api/target", "s3api/offer s3api/s3err s3api/sigv4"},
+	{"internal/s3api/payload", "blob s3api/checksum s3api/chunked s3api/s3err s3api/sigv4"},
+	{"internal/s3api/entity", "blob s3api/checksum s3api/s3err"},
+	{"internal/s3api/listing", "blob s3api/entity s3api/s3err s3api/s3xml"},
+	{"internal/s3api", "blob errs s3api/checksum s3api/entity s3api/listing s3api/offer s3api/payload s3api/precond s3api/s3err s3api/s3xml s3api/sigv2 s3api/sigv4 s3api/target"},
+	{"internal/objects", "blob/replica errs estate health run s3api"},
 	// between the two processes
 	{"internal/link", "errs health route run"},
 	// control plane
@@ -58,14 +81,14 @@ var floors = []struct{ pkg, may string }{
 	{"internal/web/history", "apiv1"},
 	{"internal/web/session", ""},
 	{"internal/web", "api apiv1 errs estate journal report web/history web/session"},
-	{"internal/app", "api apiv1 config durable edge errs estate failover health incident journal link metrics notify notify/webhook probe report route run state/sqlitestate web"},
+	{"internal/app", "api apiv1 blob blob/fileblob blob/replica blob/s3blob config durable edge errs estate failover health incident journal link metrics notify notify/webhook objects probe report route run s3api state/sqlitestate web"},
 	{"internal/demo/group", "errs"},
 	{"internal/demo/load", "errs"},
 	{"internal/demo/shop", "errs"},
 	{"internal/demo/proof", "apiv1 demo/load demo/shop"},
 	{"internal/demo/screen", "demo/load demo/proof"},
 	{"internal/demo", "apiv1 demo/group demo/load demo/proof demo/screen demo/shop errs"},
-	{"internal/cli", "api apiv1 config demo demo/screen durable errs estate journal report setup"},
+	{"internal/cli", "api apiv1 blob/qualify blob/replica config demo demo/screen durable errs estate journal objects report setup"},
 	{"cmd/spare", "app cli"},
 }
 
@@ -78,13 +101,15 @@ var homes = map[string]string{
 	"github.com/spf13/cobra":              "internal/cli",
 	"github.com/spf13/pflag":              "internal/cli",
 	"github.com/google/go-cmp":            "internal/state/statetest",
+	"github.com/aws/aws-sdk-go-v2":        "internal/blob/s3blob",
+	"github.com/aws/smithy-go":            "internal/blob/s3blob",
 }
 
 // pure packages do no I/O; dataPath serves with the control plane dead.
 var (
 	pure         = []string{"internal/estate", "internal/health", "internal/route"}
 	impure       = []string{"net", "net/http", "os", "os/exec", "syscall", "io/fs"}
-	dataPath     = []string{"internal/edge", "internal/edge/guard", "internal/edge/upstream", "internal/route"}
+	dataPath     = []string{"internal/edge", "internal/edge/guard", "internal/edge/upstream", "internal/route", "internal/blob", "internal/blob/replica", "internal/s3api", "internal/objects"}
 	controlPlane = []string{"internal/state", "internal/failover", "internal/incident", "internal/journal", "internal/notify", "internal/api", "internal/app", "internal/link"}
 )
 

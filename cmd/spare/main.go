@@ -20,6 +20,10 @@ func main() {
 		Process: func(ctx context.Context, role string, o cli.RunOptions) error {
 			return app.Process(ctx, role, options(o))
 		},
+		Connect: app.Connect,
+		ServeFolder: func(ctx context.Context, o cli.FolderOptions) error {
+			return app.ServeFolder(ctx, app.FolderOptions(o))
+		},
 	}))
 }
 

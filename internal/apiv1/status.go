@@ -11,6 +11,7 @@ type Status struct {
 	Config        Config        `json:"config"`
 	Sites         []Site        `json:"sites"`          // in the file's order
 	Services      []Service     `json:"services"`       // in the file's order
+	Buckets       []Bucket      `json:"buckets"`        // in the file's order
 	DataProcesses []DataProcess `json:"data_processes"` // newest first
 	IncidentsOpen int           `json:"incidents_open"`
 }

@@ -60,8 +60,8 @@ func (b backend) Entries(ctx context.Context, q journal.Query) ([]journal.Entry,
 	return p.Entries, p.More, err
 }
 
-func (b backend) Reload(_ context.Context, actor string) (apiv1.Reload, error) {
-	changed, err := b.c.reload(actor)
+func (b backend) Reload(ctx context.Context, actor string) (apiv1.Reload, error) {
+	changed, err := b.c.reload(ctx, actor)
 	if err != nil {
 		return apiv1.Reload{}, err
 	}

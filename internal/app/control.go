@@ -72,6 +72,7 @@ type control struct {
 	outbox   *notify.Outbox
 	hook     *hook
 	depends  *depends
+	buckets  *buckets
 	estate   atomic.Pointer[estate.Estate]
 
 	mu      sync.Mutex
@@ -92,7 +93,7 @@ type trafficReport struct {
 // decides next, what lets people in last. They stop in the reverse order.
 func (c *control) build(ctx context.Context, g *run.Group) error {
 	o := c.opt
-	e, fault, err := c.firstEstate()
+	e, fault, err := c.firstEstate(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,6 +116,7 @@ func (c *control) build(ctx context.Context, g *run.Group) error {
 	c.depends = &depends{record: c.record}
 	c.hub, err = link.Listen(filepath.Join(o.DataDir, controlSocket), link.HubOptions{
 		Log: o.Log, OnHello: c.hello, OnEvents: c.events, OnTraffic: c.counted, OnGone: c.gone,
+		OnBuckets: func(src string, at time.Time, list []health.Bucket) { c.buckets.reported(src, at, list) },
 	})
 	if err != nil {
 		return err
@@ -122,6 +124,7 @@ func (c *control) build(ctx context.Context, g *run.Group) error {
 	c.hook = &hook{log: o.Log}
 	c.outbox = notify.NewOutbox(notify.Options{Store: store, Journal: c.journal, Sender: c.hook, Log: o.Log})
 	c.desk = incident.New(incident.Options{Store: store, Journal: c.journal, Estate: e, Log: o.Log, Notify: c.tell})
+	c.buckets = newBuckets(c.record, c.desk.Verdict)
 	c.prober = probe.New(probe.Options{Log: o.Log, Report: c.checked})
 	c.failover = failover.New(failover.Options{
 		Store: store, Journal: c.journal, Publish: c.hub.Publish, Fresh: c.prober.Fresh, Log: o.Log,

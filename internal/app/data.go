@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sparecloud/spare/internal/errs"
+	"github.com/sparecloud/spare/internal/estate"
 	"github.com/sparecloud/spare/internal/health"
 	"github.com/sparecloud/spare/internal/link"
 	"github.com/sparecloud/spare/internal/route"
@@ -40,13 +41,24 @@ type Edge interface {
 	Close() error
 }
 
-// DataOptions say what [Data] runs. All are required but Binary.
+// Objects is what the data process asks of its buckets.
+type Objects interface {
+	Apply(e *estate.Estate)
+	Serve(ctx context.Context, ln net.Listener) error // as Edge's
+	States() []health.Bucket
+	Close() error
+}
+
+// DataOptions say what [Data] runs. All are required but Binary, Objects and S3.
 type DataOptions struct {
 	Log       *slog.Logger
 	DataDir   string // state folder
+	Config    string // path of the estate file, which a copy's references are relative to
 	Binary    string // version of the program, for people
 	Inherited *Inherited
 	NewEdge   func(report func(health.Event)) Edge
+	Objects   Objects // nil = no buckets
+	S3        string  // address of the listener that speaks S3, "" = none
 
 	OrphanTimeout time.Duration // without a supervisor; 0 = 10 s
 }
@@ -67,6 +79,9 @@ func Data(ctx context.Context, o DataOptions) error {
 	g := run.New(ctx)
 	g.Defer("orphan connection", d.closeFarewell)
 	g.Defer("edge", d.edge.Close)
+	if o.Objects != nil {
+		g.Defer("buckets", o.Objects.Close)
+	}
 	g.Go("table file", d.file.run)
 	g.Go("link", d.client.Run)
 	g.Go("edge", d.serve)
@@ -80,6 +95,7 @@ type data struct {
 	edge   Edge
 	client *link.Client
 	file   *tableFile
+	stored bucketsOf
 
 	mu       sync.Mutex    // one table at a time
 	tabled   chan struct{} // closed when the first table is in force
@@ -94,13 +110,18 @@ func newData(o DataOptions) *data {
 		opt: o, id: newIncarnation(), tabled: make(chan struct{}), fresh: make(chan struct{}),
 		file: newTableFile(filepath.Join(o.DataDir, "table.json"), o.Log),
 	}
-	d.client = link.NewClient(filepath.Join(o.DataDir, controlSocket), link.ClientOptions{
+	d.stored.d = d
+	client := link.ClientOptions{
 		Log: o.Log, Incarnation: d.id, Binary: o.Binary,
 		Epoch:    d.epoch,
 		OnTable:  d.take,
 		OnLinked: func(on bool) { d.edge.SetLinked(on) },
 		Traffic:  func() []health.Traffic { return d.edge.Stats() },
-	})
+	}
+	if o.Objects != nil {
+		client.Buckets = o.Objects.States
+	}
+	d.client = link.NewClient(filepath.Join(o.DataDir, controlSocket), client)
 	d.edge = o.NewEdge(d.client.Report)
 	return d
 }
@@ -182,6 +203,7 @@ func (d *data) apply(t *route.Table) error {
 	}
 	d.opt.Log.Info("table in force", "epoch", t.Epoch, "services", len(t.Services))
 	d.client.Report(health.Event{Kind: health.Tabled, Epoch: t.Epoch, Detail: t.String()})
+	d.stored.follow(t.Estate)
 	d.first.Do(func() { close(d.tabled) })
 	return nil
 }
@@ -216,9 +238,13 @@ func (d *data) serve(ctx context.Context) error {
 }
 
 func (d *data) serveOne(ctx context.Context, ln Listener) error {
-	err := d.edge.Serve(ctx, ln.Listener)
+	serve := d.edge.Serve
+	if d.opt.Objects != nil && ln.Address == d.opt.S3 {
+		serve = d.opt.Objects.Serve
+	}
+	err := serve(ctx, ln.Listener)
 	if ctx.Err() == nil && err == nil {
-		err = errs.E(errs.Internal, "the edge has stopped by itself")
+		err = errs.E(errs.Internal, "it has stopped by itself")
 	}
 	return errs.Wrap(errs.KindOf(err), err, "serve %s", ln.Address)
 }

@@ -28,8 +28,8 @@ import (
 // firstEstate reads the estate file, or the last good copy when the file has
 // faults: a restart must not need a file that an editor is half-way through.
 // The fault is then given too.
-func (c *control) firstEstate() (e *estate.Estate, fault string, err error) {
-	e, err = c.read()
+func (c *control) firstEstate(ctx context.Context) (e *estate.Estate, fault string, err error) {
+	e, err = c.read(ctx, nil)
 	if err == nil {
 		return e, "", nil
 	}
@@ -45,8 +45,9 @@ func (c *control) firstEstate() (e *estate.Estate, fault string, err error) {
 	return e, err.Error(), nil
 }
 
-// read reads the estate file and keeps a copy of it if it is good.
-func (c *control) read() (*estate.Estate, error) {
+// read reads the estate file and keeps a copy of it if it is good. before is
+// the estate in force, or nil.
+func (c *control) read(ctx context.Context, before *estate.Estate) (*estate.Estate, error) {
 	var seen []byte
 	e, err := config.Load(c.opt.Config, config.Options{ReadFile: func(path string) ([]byte, error) {
 		b, err := os.ReadFile(path)
@@ -56,6 +57,9 @@ func (c *control) read() (*estate.Estate, error) {
 		return b, err
 	}})
 	if err != nil {
+		return nil, err
+	}
+	if err := c.checkBuckets(ctx, e, before); err != nil {
 		return nil, err
 	}
 	if seen != nil {
@@ -89,6 +93,7 @@ func (c *control) adopt(e *estate.Estate) {
 	c.hook.set(e.Notify.Webhook)
 	c.failover.Load(e)
 	c.desk.Load(e)
+	c.buckets.set(e)
 	c.prober.Set(append(targets, c.depends.set(e.Dependencies)...))
 }
 
@@ -116,22 +121,22 @@ func (c *control) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return <-done
 		case <-hup:
-			_, _ = c.reload("signal") // the journal, the log and the status say why
+			_, _ = c.reload(ctx, "signal") // the journal, the log and the status say why
 		case <-changed:
-			_, _ = c.reload("file change")
+			_, _ = c.reload(ctx, "file change")
 		}
 	}
 }
 
 // reload reads the file again and puts it in force if it is good and differs.
 // A bad file changes nothing, and says why.
-func (c *control) reload(actor string) (changed bool, err error) {
-	e, err := c.read()
+func (c *control) reload(ctx context.Context, actor string) (changed bool, err error) {
+	before := c.estate.Load()
+	e, err := c.read(ctx, before)
 	if err != nil {
 		c.noteRefused(actor, err.Error())
 		return false, errs.Wrap(errs.Invalid, err, "reload %s", c.opt.Config)
 	}
-	before := c.estate.Load()
 	c.mu.Lock()
 	c.fault = ""
 	c.mu.Unlock()
@@ -147,7 +152,7 @@ func (c *control) reload(actor string) (changed bool, err error) {
 	c.opt.Log.Info("estate file in force", "digest", e.Digest, "services", len(e.Services))
 	data, _ := json.Marshal(map[string]any{"digest": e.Digest, "before": before.Digest})
 	c.record.add(journal.Entry{Kind: journal.KindReload, Level: journal.Info, Actor: actor, Data: data,
-		Message: fmt.Sprintf("estate file in force, %d services, %d sites", len(e.Services), len(e.Sites))})
+		Message: fmt.Sprintf("estate file in force, %d services, %d buckets, %d sites", len(e.Services), len(e.Buckets), len(e.Sites))})
 	return true, nil
 }
 
@@ -168,6 +173,9 @@ func needRestart(a, b *estate.Estate) []string {
 	}
 	if a.Listen.API != b.Listen.API {
 		left = append(left, "listen.api")
+	}
+	if len(a.Buckets) > 0 != (len(b.Buckets) > 0) || len(a.Buckets) > 0 && a.Listen.S3 != b.Listen.S3 {
+		left = append(left, "listen.s3")
 	}
 	if a.Data != b.Data {
 		left = append(left, "data")

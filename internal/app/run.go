@@ -14,6 +14,7 @@ import (
 	"github.com/sparecloud/spare/internal/errs"
 	"github.com/sparecloud/spare/internal/estate"
 	"github.com/sparecloud/spare/internal/health"
+	"github.com/sparecloud/spare/internal/objects"
 )
 
 // Options are what the command line says to [Run] and [Process].
@@ -42,12 +43,16 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	listen := []string{e.Listen.HTTP}
+	if len(e.Buckets) > 0 {
+		listen = append(listen, e.Listen.S3)
+	}
 	return Supervise(ctx, SuperviseOptions{
-		ConfigPath: o.Config, DataDir: e.Data, Listen: []string{e.Listen.HTTP}, Log: o.Log, Stderr: os.Stderr,
+		ConfigPath: o.Config, DataDir: e.Data, Listen: listen, Log: o.Log, Stderr: os.Stderr,
 		Command: func(role string) *exec.Cmd {
 			args := append([]string{"process", role, "-c", o.Config}, o.Args...)
 			cmd := exec.Command(path, args...)
-			cmd.Env = append(os.Environ(), dataDirVariable+"="+e.Data)
+			cmd.Env = append(os.Environ(), dataDirVariable+"="+e.Data, s3Variable+"="+e.Listen.S3)
 			return cmd
 		},
 	})
@@ -90,7 +95,8 @@ func Process(ctx context.Context, role string, o Options) error {
 	switch role {
 	case RoleData:
 		return Data(ctx, DataOptions{
-			Log: log, DataDir: dir, Binary: o.Version, Inherited: in,
+			Log: log, DataDir: dir, Config: o.Config, Binary: o.Version, Inherited: in,
+			Objects: objects.New(objects.Options{Log: log, Connect: Connect(log)}), S3: os.Getenv(s3Variable),
 			NewEdge: func(report func(health.Event)) Edge { return edge.New(edge.Options{Log: log, Report: report}) },
 		})
 	case RoleControl:

@@ -48,6 +48,7 @@ func (c *control) status(ctx context.Context) (apiv1.Status, error) {
 			doc.Services = append(doc.Services, serviceDoc(s, declared, traffic[s.ID]))
 		}
 	}
+	doc.Buckets = c.bucketDocs(doc.At)
 	for _, p := range slices.Backward(c.hub.Peers()) {
 		doc.DataProcesses = append(doc.DataProcesses, peerDoc(p))
 	}
@@ -210,7 +211,7 @@ func impactDoc(i incident.Impact) apiv1.Impact {
 // snapshot is what a scrape of /metrics shows.
 func (c *control) snapshot() metrics.Snapshot {
 	st := c.failover.Status()
-	s := metrics.Snapshot{Epoch: st.Epoch}
+	s := metrics.Snapshot{Epoch: st.Epoch, Buckets: c.buckets.list(c.estate.Load())}
 	for _, t := range c.latest() {
 		s.Traffic = append(s.Traffic, t)
 	}

@@ -97,8 +97,8 @@ func summary(w io.Writer, name string, st *estate.Estate) {
 	for _, s := range st.Services {
 		origins += len(s.Origins)
 	}
-	say(w, "%s is right: %s, %s with %s, %s", name, counted(len(st.Sites), "site"), counted(len(st.Services), "service"),
-		counted(origins, "origin"), counted(len(st.Dependencies), "dependency"))
+	say(w, "%s is right: %s, %s with %s, %s, %s", name, counted(len(st.Sites), "site"), counted(len(st.Services), "service"),
+		counted(origins, "origin"), counted(len(st.Buckets), "bucket"), counted(len(st.Dependencies), "dependency"))
 }
 
 // counted writes a number with its noun: "1 site", "2 dependencies".

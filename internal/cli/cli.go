@@ -27,6 +27,7 @@ import (
 
 	"github.com/sparecloud/spare/internal/config"
 	"github.com/sparecloud/spare/internal/errs"
+	"github.com/sparecloud/spare/internal/objects"
 )
 
 // Options are what main puts in.
@@ -37,6 +38,10 @@ type Options struct {
 	Run func(ctx context.Context, o RunOptions) error
 	// Process is one of the processes that `spare run` starts, by its role.
 	Process func(ctx context.Context, role string, o RunOptions) error
+	// Connect opens a replica's provider.
+	Connect func(log *slog.Logger) objects.Connect
+	// ServeFolder serves a folder as an S3 bucket until ctx ends.
+	ServeFolder func(ctx context.Context, o FolderOptions) error
 }
 
 // RunOptions are what the command line says to [Options.Run] and
@@ -113,7 +118,8 @@ func newRoot(o Options) *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	group(root,
 		e.initCommand(), e.runCommand(), e.processCommand(), e.checkCommand(), e.schemaCommand(),
-		e.statusCommand(), e.serviceCommand(), e.incidentCommand(), e.journalCommand(),
+		e.statusCommand(), e.serviceCommand(), e.bucketCommand(), e.incidentCommand(), e.journalCommand(),
+		e.serveFolderCommand(),
 		newDemoCommand(&e.json), newDemoCloudCommand(),
 		e.versionCommand(), e.completionCommand(),
 	)

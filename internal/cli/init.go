@@ -159,7 +159,7 @@ func word(s string) string {
 }
 
 // isTerminal reports whether a person can be asked on r.
-func isTerminal(r io.Reader) bool {
+func isTerminal(r any) bool {
 	f, ok := r.(*os.File)
 	if !ok {
 		return false

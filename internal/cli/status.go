@@ -18,7 +18,7 @@ func (e *env) statusCommand() *cobra.Command {
 		Long: `Show how everything is: services, origins, what operators set, the processes.
 
 The exit code is 0 even when something is down, as long as the question was
-answered. With --check it is 1 unless every service is up.`,
+answered. With --check it is 1 unless every service and bucket is up.`,
 		Example:           "  spare status\n  spare status --check\n  spare status --json",
 		Args:              takes(),
 		ValidArgsFunction: none,
@@ -37,7 +37,7 @@ answered. With --check it is 1 unless every service is up.`,
 			return allUp(doc)
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 unless every service is up")
+	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 unless every service and bucket is up")
 	return cmd
 }
 
@@ -46,6 +46,11 @@ func allUp(doc apiv1.Status) error {
 	for _, s := range doc.Services {
 		if s.State != apiv1.ServiceUp {
 			bad = append(bad, s.ID+" is "+s.State)
+		}
+	}
+	for _, b := range doc.Buckets {
+		if b.State != apiv1.BucketUp {
+			bad = append(bad, "bucket "+b.ID+" is "+b.State)
 		}
 	}
 	if len(bad) > 0 {
@@ -80,6 +85,10 @@ func showStatus(w io.Writer, doc apiv1.Status) {
 	}
 	t.flush()
 
+	if len(doc.Buckets) > 0 {
+		say(w, "")
+		showBuckets(w, doc.Buckets)
+	}
 	showDecisions(w, doc)
 
 	say(w, "")

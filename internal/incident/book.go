@@ -83,6 +83,14 @@ func (b *book) declared(t estate.Target) bool {
 	if b.estate == nil {
 		return true
 	}
+	if id, ok := t.Service.Bucket(); ok {
+		bucket, ok := b.estate.Bucket(id)
+		if !ok {
+			return false
+		}
+		_, ok = bucket.Replica(t.Site)
+		return ok
+	}
 	s, ok := b.estate.Service(t.Service)
 	if !ok {
 		return false

@@ -100,6 +100,9 @@ func (b *book) exhausted(id estate.ServiceID) bool {
 	if b.estate == nil {
 		return false
 	}
+	if bucket, ok := id.Bucket(); ok {
+		return b.tooFew(bucket)
+	}
 	s, ok := b.estate.Service(id)
 	if !ok {
 		return false
@@ -110,6 +113,22 @@ func (b *book) exhausted(id estate.ServiceID) bool {
 		}
 	}
 	return true
+}
+
+// tooFew reports whether more of the bucket's replicas are unwell than it can
+// do without.
+func (b *book) tooFew(id estate.BucketID) bool {
+	bucket, ok := b.estate.Bucket(id)
+	if !ok {
+		return false
+	}
+	n := 0
+	for _, r := range bucket.Replicas {
+		if l := b.levels[estate.BucketTarget(id, r.Site)]; l != nil && l.unwell() {
+			n++
+		}
+	}
+	return n > bucket.Faults()
 }
 
 // causes ranks by the share of the evidence that a cause explains.

@@ -29,6 +29,7 @@ type ClientOptions struct {
 	// OnLinked says that control has come, or gone. It starts as gone.
 	OnLinked func(bool)
 	Traffic  func() []health.Traffic
+	Buckets  func() []health.Bucket // nil = there are none
 }
 
 // Client is a data process's end of the link. It dials again, with growing
@@ -179,13 +180,20 @@ func (c *Client) write(ctx context.Context, s stream) error {
 				err = s.send(message{Events: &eventBatch{Events: events, Lost: lost}})
 			}
 		case <-tick.C:
-			report := trafficReport{At: time.Now().UTC(), Epoch: c.opt.Epoch(), Services: c.opt.Traffic()}
-			err = s.send(message{Traffic: &report})
+			err = s.send(message{Traffic: c.report()})
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+func (c *Client) report() *trafficReport {
+	r := &trafficReport{At: time.Now().UTC(), Epoch: c.opt.Epoch(), Services: c.opt.Traffic()}
+	if c.opt.Buckets != nil {
+		r.Buckets = c.opt.Buckets()
+	}
+	return r
 }
 
 func (c *Client) read(s stream) error {

@@ -37,6 +37,8 @@ type HubOptions struct {
 	OnEvents func(ctx context.Context, src string, events []health.Event) error
 	// OnTraffic takes the latest counts. It must not block.
 	OnTraffic func(src string, at time.Time, traffic []health.Traffic)
+	// OnBuckets takes how buckets stand, after OnTraffic. It must not block.
+	OnBuckets func(src string, at time.Time, buckets []health.Bucket)
 	OnGone    func(src string, err error)
 }
 

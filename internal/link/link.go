@@ -71,6 +71,7 @@ type trafficReport struct {
 	At       time.Time        `json:"at"`
 	Epoch    uint64           `json:"epoch"`
 	Services []health.Traffic `json:"services"`
+	Buckets  []health.Bucket  `json:"buckets,omitempty"`
 }
 
 type ack struct {

@@ -145,6 +145,9 @@ func (s *session) read() error {
 			if f := s.hub.opt.OnTraffic; f != nil {
 				f(s.peer.Incarnation, m.Traffic.At, m.Traffic.Services)
 			}
+			if f := s.hub.opt.OnBuckets; f != nil {
+				f(s.peer.Incarnation, m.Traffic.At, m.Traffic.Buckets)
+			}
 		case m.Events != nil && len(m.Events.Events) > 0:
 			if err := s.take(m.Events); err != nil {
 				return err

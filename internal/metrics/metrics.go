@@ -16,6 +16,7 @@ package metrics
 import (
 	"net/http"
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -28,7 +29,8 @@ import (
 type Snapshot struct {
 	Traffic       []health.Traffic // at most one a service
 	Verdicts      []health.Verdict // at most one a target
-	Epoch         uint64           // of the newest routing table
+	Buckets       []health.Bucket
+	Epoch         uint64 // of the newest routing table
 	IncidentsOpen int
 }
 
@@ -116,6 +118,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range originCounters {
 		ch <- m.desc
 	}
+	describeBuckets(ch)
 	for _, d := range []*prometheus.Desc{originUp, originEjected, tableEpoch, incidentsOpen, buildInfo} {
 		ch <- d
 	}
@@ -139,6 +142,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(originEjected, number(o.Ejected), string(t.Service), string(o.Site))
 		}
 	}
+	collectBuckets(ch, s.Buckets, time.Now())
 	for _, v := range s.Verdicts {
 		if v.State != health.Unknown {
 			gauge(originUp, number(v.State != health.Down), string(v.Target.Service), string(v.Target.Site))
