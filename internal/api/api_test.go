@@ -92,6 +92,8 @@ func TestDocumentsAreStable(t *testing.T) {
 	for name, target := range map[string]string{
 		"status.json":         "/api/v1/status",
 		"service.json":        "/api/v1/services/blog",
+		"buckets.json":        "/api/v1/buckets",
+		"bucket.json":         "/api/v1/buckets/media",
 		"incidents.json":      "/api/v1/incidents",
 		"open.json":           "/api/v1/incidents?state=open",
 		"incidents_page.json": "/api/v1/incidents?limit=1",
@@ -112,7 +114,7 @@ func TestDocumentsAreStable(t *testing.T) {
 
 func TestListsAreNeverNull(t *testing.T) {
 	b := &apitest.Backend{}
-	for _, target := range []string{"/api/v1/status", "/api/v1/incidents", "/api/v1/journal"} {
+	for _, target := range []string{"/api/v1/status", "/api/v1/incidents", "/api/v1/journal", "/api/v1/buckets"} {
 		if w := ask(server(b), "GET", target, ""); strings.Contains(w.Body.String(), "null") {
 			t.Errorf("GET %s: %s", target, w.Body)
 		}

@@ -121,7 +121,7 @@ func TestWrongMethodsNameTheRightOnes(t *testing.T) {
 }
 
 func TestUnknownPathsAreErrorDocuments(t *testing.T) {
-	for _, target := range []string{"/", "/api", "/api/v1/", "/api/v1/services", "/api/v1/services/none", "/api/v1/incidents/none",
+	for _, target := range []string{"/", "/api", "/api/v1/", "/api/v1/services", "/api/v1/services/none", "/api/v1/buckets/none", "/api/v1/incidents/none",
 		"/api/v1/incidents/none/timeline", "/api/v1/services/..%2f..%2fetc", "/debug/pprof/"} {
 		w := ask(server(apitest.New()), "GET", target, "")
 		if w.Code != 404 || problem(t, w).Kind != "not_found" {

@@ -46,8 +46,11 @@ func describe(t *testing.T) (spec, []byte) {
 // example fills a path's names with what the shop has.
 func example(path string) string {
 	id := "shop"
-	if strings.Contains(path, "/incidents/") {
+	switch {
+	case strings.Contains(path, "/incidents/"):
 		id = "2026-03-01-7fbd2c"
+	case strings.Contains(path, "/buckets/"):
+		id = "media"
 	}
 	return strings.ReplaceAll(path, "{id}", id)
 }

@@ -27,6 +27,24 @@ func (s *Server) service(r *http.Request) (any, error) {
 	return st.Services[i], nil
 }
 
+func (s *Server) buckets(r *http.Request) (any, error) {
+	st, err := s.Backend.Status(r.Context())
+	return apiv1.BucketList{Buckets: st.Buckets}, err
+}
+
+func (s *Server) bucket(r *http.Request) (any, error) {
+	st, err := s.Backend.Status(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	id := r.PathValue("id")
+	i := slices.IndexFunc(st.Buckets, func(b apiv1.Bucket) bool { return b.ID == id })
+	if i < 0 {
+		return nil, errs.E(errs.NotFound, "bucket %q is not in the estate", id)
+	}
+	return st.Buckets[i], nil
+}
+
 func (s *Server) incidents(r *http.Request) (any, error) {
 	q, err := apiv1.ParseIncidentQuery(r.URL.Query())
 	if err != nil {

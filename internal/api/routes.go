@@ -70,9 +70,13 @@ var paging = []param{
 func routes() []route {
 	table := []route{
 		{name: "status", method: http.MethodGet, path: "/api/v1/status", access: read,
-			summary: "All services, origins and data processes", reply: apiv1.Status{}, doc: (*Server).status},
+			summary: "All services, origins, buckets and data processes", reply: apiv1.Status{}, doc: (*Server).status},
 		{name: "service", method: http.MethodGet, path: "/api/v1/services/{id}", access: read,
 			summary: "One service and its origins", reply: apiv1.Service{}, doc: (*Server).service},
+		{name: "buckets", method: http.MethodGet, path: "/api/v1/buckets", access: read,
+			summary: "All buckets and their replicas", reply: apiv1.BucketList{}, doc: (*Server).buckets},
+		{name: "bucket", method: http.MethodGet, path: "/api/v1/buckets/{id}", access: read,
+			summary: "One bucket and its replicas", reply: apiv1.Bucket{}, doc: (*Server).bucket},
 		{name: "incidents", method: http.MethodGet, path: "/api/v1/incidents", access: read,
 			summary: "Incidents, newest first", reply: apiv1.IncidentList{}, doc: (*Server).incidents,
 			params: []param{

@@ -1,6 +1,10 @@
 package apiv1
 
-import "time"
+import (
+	"context"
+	"strings"
+	"time"
+)
 
 // The states of a bucket, as its users see it.
 const (
@@ -11,7 +15,13 @@ const (
 	BucketUnknown  = "unknown"  // no data process has said
 )
 
-// Bucket is a replicated bucket, as the newest data process sees it.
+// BucketList is the answer to GET /api/v1/buckets.
+type BucketList struct {
+	Buckets []Bucket `json:"buckets"` // in the file's order
+}
+
+// Bucket is a replicated bucket, as the newest data process sees it: GET
+// /api/v1/buckets/{id}.
 type Bucket struct {
 	ID       string    `json:"id"`
 	State    string    `json:"state"`
@@ -52,4 +62,47 @@ type BucketCounts struct {
 	Switches   uint64 `json:"switches"`    // objects continued from another replica in mid-stream
 	Corrupt    uint64 `json:"corrupt"`     // copies that did not match their checksum
 	Repaired   uint64 `json:"repaired"`    // keys repaired
+}
+
+// Buckets gives all buckets.
+func (c *Client) Buckets(ctx context.Context) (BucketList, error) {
+	var doc BucketList
+	return doc, c.read(ctx, &doc, nil, "buckets")
+}
+
+// Bucket gives one bucket; NotFound if there is none of that name.
+func (c *Client) Bucket(ctx context.Context, id string) (Bucket, error) {
+	var doc Bucket
+	return doc, c.read(ctx, &doc, nil, "buckets", id)
+}
+
+// bucketMark begins the name of a bucket where a document names a service:
+// incidents and journal entries are about either.
+const bucketMark = "bucket/"
+
+// BucketService gives the name under which incidents and journal entries speak
+// of a bucket in their field service, which no service can have.
+func BucketService(id string) string { return bucketMark + id }
+
+// BucketOf gives the bucket that [BucketService] named. ok is false for a
+// service.
+func BucketOf(service string) (id string, ok bool) {
+	return strings.CutPrefix(service, bucketMark)
+}
+
+// Subject names a service or a bucket for people: "shop", "bucket media".
+func Subject(service string) string {
+	if id, ok := BucketOf(service); ok {
+		return "bucket " + id
+	}
+	return service
+}
+
+// Subjects names several.
+func Subjects(services []string) []string {
+	list := make([]string, len(services))
+	for i, s := range services {
+		list[i] = Subject(s)
+	}
+	return list
 }

@@ -8,13 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sparecloud/spare/internal/apiv1"
-	"github.com/sparecloud/spare/internal/errs"
 )
-
-// bucketList is what `spare bucket status --json` writes.
-type bucketList struct {
-	Buckets []apiv1.Bucket `json:"buckets"`
-}
 
 func (e *env) bucketStatusCommand() *cobra.Command {
 	return &cobra.Command{
@@ -31,31 +25,26 @@ how long the oldest of them has been waiting.`,
 			if err != nil {
 				return err
 			}
-			doc, err := c.Status(cmd.Context())
+			var list apiv1.BucketList
+			if len(args) == 0 {
+				list, err = c.Buckets(cmd.Context())
+			} else {
+				list.Buckets = make([]apiv1.Bucket, 1)
+				list.Buckets[0], err = c.Bucket(cmd.Context(), args[0])
+			}
 			if err != nil {
 				return err
-			}
-			list := bucketList{doc.Buckets}
-			if len(args) > 0 {
-				if list.Buckets = named(doc.Buckets, args[0]); list.Buckets == nil {
-					return errs.E(errs.NotFound, "there is no bucket %q", args[0])
-				}
 			}
 			return e.print(cmd, list, func(w io.Writer) { showBuckets(w, list.Buckets) })
 		},
 	}
 }
 
-func named(all []apiv1.Bucket, id string) []apiv1.Bucket {
-	for _, b := range all {
-		if b.ID == id {
-			return []apiv1.Bucket{b}
-		}
-	}
-	return nil
-}
-
 func showBuckets(w io.Writer, all []apiv1.Bucket) {
+	if len(all) == 0 {
+		say(w, "the estate declares no buckets")
+		return
+	}
 	t := newTable(w, "BUCKET", "STATE", "REFUSED", "THIN", "SETTLED", "SWITCHES", "CORRUPT", "REPAIRED", "REASON")
 	for _, b := range all {
 		n := b.Counts

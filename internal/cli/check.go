@@ -104,7 +104,7 @@ func summary(w io.Writer, name string, st *estate.Estate) {
 // counted writes a number with its noun: "1 site", "2 dependencies".
 func counted(n int, noun string) string {
 	if n != 1 {
-		if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		if stem, ok := strings.CutSuffix(noun, "y"); ok && noun != "key" {
 			noun = stem + "ie"
 		}
 		noun += "s"

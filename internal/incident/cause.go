@@ -31,6 +31,14 @@ var findings = map[health.Cause]finding{
 	health.CauseNone:     {UnknownCause, journal.Observed, "is unwell for a reason that is not known"},
 }
 
+// ofReplicas are the texts that differ for a bucket's replica: what answers
+// there is a provider.
+var ofReplicas = map[CauseKind]string{
+	OriginRefuses: "refuses connections: the provider is gone, or nothing listens there",
+	OriginFrozen:  "does not answer in time: the provider is frozen, overloaded or cut off",
+	Errors:        "fails its requests, or lost what it held",
+}
+
 // rank derives causes, severity, site and title from what the incident holds.
 func (b *book) rank(r *record) {
 	in := &r.Incident
@@ -64,38 +72,51 @@ func (r *record) sites() []estate.SiteID {
 	return slices.Compact(ids)
 }
 
-// siteOut reports whether every origin declared at the site is unwell.
+// siteOut reports whether every origin and every replica declared at the site
+// is unwell.
 func (b *book) siteOut(id estate.SiteID) bool {
 	if b.estate == nil {
 		return false
 	}
-	n := 0
+	var all []estate.Target
 	for i := range b.estate.Services {
 		s := &b.estate.Services[i]
-		if _, ok := s.Origin(id); !ok {
-			continue
+		if _, ok := s.Origin(id); ok {
+			all = append(all, estate.Target{Service: s.ID, Site: id})
 		}
-		if l := b.levels[estate.Target{Service: s.ID, Site: id}]; l == nil || !l.unwell() {
-			return false
-		}
-		n++
 	}
-	return n > 0
+	for i := range b.estate.Buckets {
+		bucket := &b.estate.Buckets[i]
+		if _, ok := bucket.Replica(id); ok {
+			all = append(all, estate.BucketTarget(bucket.ID, id))
+		}
+	}
+	return len(all) > 0 && !slices.ContainsFunc(all, func(t estate.Target) bool { return !b.unwellAt(t) })
+}
+
+func (b *book) unwellAt(t estate.Target) bool {
+	l := b.levels[t]
+	return l != nil && l.unwell()
 }
 
 func (b *book) severity(r *record) Severity {
+	worst := Minor
+	if r.Incident.Impact.hurt() > 0 {
+		worst = Major
+	}
 	for _, h := range r.Held {
 		if b.exhausted(h.Target.Service) {
 			return Critical
 		}
+		if id, ok := h.Target.Service.Bucket(); ok && b.readOnly(id) {
+			worst = Major
+		}
 	}
-	if r.Incident.Impact.hurt() > 0 {
-		return Major
-	}
-	return Minor
+	return worst
 }
 
-// exhausted reports whether the service has no well origin left.
+// exhausted reports whether the service has no well origin left, or the bucket
+// no majority of its replicas.
 func (b *book) exhausted(id estate.ServiceID) bool {
 	if b.estate == nil {
 		return false
@@ -107,12 +128,9 @@ func (b *book) exhausted(id estate.ServiceID) bool {
 	if !ok {
 		return false
 	}
-	for _, o := range s.Origins {
-		if l := b.levels[estate.Target{Service: id, Site: o.Site}]; l == nil || !l.unwell() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(s.Origins, func(o estate.Origin) bool {
+		return !b.unwellAt(estate.Target{Service: id, Site: o.Site})
+	})
 }
 
 // tooFew reports whether more of the bucket's replicas are unwell than it can
@@ -124,11 +142,30 @@ func (b *book) tooFew(id estate.BucketID) bool {
 	}
 	n := 0
 	for _, r := range bucket.Replicas {
-		if l := b.levels[estate.BucketTarget(id, r.Site)]; l != nil && l.unwell() {
+		if b.unwellAt(estate.BucketTarget(id, r.Site)) {
 			n++
 		}
 	}
 	return n > bucket.Faults()
+}
+
+// readOnly reports whether the bucket refuses PUTs: their bytes must be at one
+// more site than may be lost, unless it is declared to do with fewer.
+func (b *book) readOnly(id estate.BucketID) bool {
+	if b.estate == nil {
+		return false
+	}
+	bucket, ok := b.estate.Bucket(id)
+	if !ok || bucket.Degraded {
+		return false
+	}
+	well := 0
+	for _, r := range bucket.Replicas {
+		if !r.Witness && !b.unwellAt(estate.BucketTarget(id, r.Site)) {
+			well++
+		}
+	}
+	return well <= bucket.Faults()
 }
 
 // causes ranks by the share of the evidence that a cause explains.
@@ -145,7 +182,7 @@ func (r *record) causes() []Cause {
 	for _, s := range r.SitesOut {
 		at := slices.DeleteFunc(slices.Clone(evidence), func(t tally) bool { return t.Target.Site != s })
 		c := causeOf(at, total, finding{SiteDown, journal.Inferred, ""})
-		c.Text = fmt.Sprintf("every origin at %s was unwell at once (%s): the site is down or cut off", s, list(services(at)))
+		c.Text = fmt.Sprintf("%s at %s was unwell at once (%s): the site is down or cut off", everything(services(at)), s, list(subjects(services(at))))
 		causes = append(causes, c)
 	}
 	for _, kind := range kinds(evidence) {
@@ -186,11 +223,11 @@ func (r *record) trafficCause() Cause {
 		c.Service = r.Incident.Services[0]
 	}
 	if r.Incident.Site == "" {
-		c.Text = fmt.Sprintf("requests of %s fail, and no check says why", list(r.Incident.Services))
+		c.Text = fmt.Sprintf("requests of %s fail, and no check says why", list(subjects(r.Incident.Services)))
 		return c
 	}
 	c.Kind, c.Certainty = Errors, journal.Inferred
-	c.Text = fmt.Sprintf("requests of %s fail, and every failed attempt was at %s", list(r.Incident.Services), r.Incident.Site)
+	c.Text = fmt.Sprintf("requests of %s fail, and every failed attempt was at %s", list(subjects(r.Incident.Services)), r.Incident.Site)
 	return c
 }
 
@@ -202,10 +239,14 @@ func causeOf(ts []tally, total int, f finding) Cause {
 	for _, t := range ts {
 		n += t.N
 		c.Entries = append(c.Entries, t.Entries...)
-		targets = append(targets, string(t.Target.Service)+" at "+string(t.Target.Site))
+		targets = append(targets, subject(t.Target.Service)+" at "+string(t.Target.Site))
 	}
-	if s := services(ts); len(s) == 1 {
-		c.Service = s[0]
+	of := services(ts)
+	if len(of) == 1 {
+		c.Service = of[0]
+	}
+	if text, ok := ofReplicas[f.kind]; ok && onlyBuckets(of) {
+		f.text = text
 	}
 	c.Site = ts[0].Target.Site
 	if slices.ContainsFunc(ts, func(t tally) bool { return t.Target.Site != c.Site }) {
@@ -217,6 +258,18 @@ func causeOf(ts []tally, total int, f finding) Cause {
 	c.Text = list(slices.Compact(targets)) + " " + f.text
 	c.Score = float64(n) / float64(total)
 	return c
+}
+
+// everything says what the services and buckets have at a site.
+func everything(ids []estate.ServiceID) string {
+	switch {
+	case onlyBuckets(ids):
+		return "every replica"
+	case slices.ContainsFunc(ids, func(id estate.ServiceID) bool { _, ok := id.Bucket(); return ok }):
+		return "every origin and replica"
+	default:
+		return "every origin"
+	}
 }
 
 func services(ts []tally) []estate.ServiceID {

@@ -73,8 +73,8 @@ type Severity string
 // The severities.
 const (
 	Minor    Severity = "minor"    // a spare took over; nobody was hurt as far as is known
-	Major    Severity = "major"    // some requests failed, were cut, or have an unknown effect
-	Critical Severity = "critical" // a service had no well origin left
+	Major    Severity = "major"    // some requests failed, were cut, or have an unknown effect, or a bucket refuses PUTs
+	Critical Severity = "critical" // a service had no well origin left, or a bucket no majority of its replicas
 )
 
 func (s Severity) rank() int {

@@ -126,6 +126,9 @@ const textColumns = 60
 
 // chart draws the samples as rows of blocks, which need no picture.
 func (w *markdown) chart(r apiv1.Report) {
+	if onlyBuckets(r.Incident) {
+		return
+	}
 	w.section("Requests over time")
 	if len(r.Samples) == 0 {
 		w.line("There are no counts over time.")

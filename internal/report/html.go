@@ -45,7 +45,8 @@ func styleHash() string {
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"clock": clock, "precise": precise, "millis": millis, "spoken": spoken, "sentence": sentence, "trigger": triggerText,
-	"join": func(list []string) string { return strings.Join(list, ", ") }, "or": or, "lines": func(n int) string { return was(uint64(n), "line") },
+	"concerned": concerned, "counted": func(in apiv1.Incident) bool { return !onlyBuckets(in) }, "uncounted": func() string { return noImpact },
+	"or": or, "lines": func(n int) string { return was(uint64(n), "line") },
 }).Parse(strings.Replace(pageText, "/*style*/", style, 1)))
 
 // HTML writes the report as one page that needs nothing else: no script, no

@@ -28,8 +28,11 @@ func (f *Facts) cannotTell(leftOut int) []apiv1.ReportStatement {
 		add(says(nil, "How it ends: the incident is not closed, and every number here may still grow."))
 	}
 	add(f.absences()...)
-	add(f.unsampled()...)
-	add(says(nil, "Who the users were: Spare counts requests, not people. One person may be behind many of the %s.", count(m.Requests, "request")))
+	add(f.uncounted()...)
+	if !onlyBuckets(in) {
+		add(f.unsampled()...)
+		add(says(nil, "Who the users were: Spare counts requests, not people. One person may be behind many of the %s.", count(m.Requests, "request")))
+	}
 	add(says(nil, "Requests that never reached Spare (name resolution, the network in front of it) are in no number."))
 	if c := in.Causes; len(c) > 0 {
 		add(says(c[0].Entries, "Why it happened inside %s: Spare sees from outside that %s, and not what is behind it.", or(in.Site, "the origins"), c[0].Text))

@@ -17,8 +17,8 @@ func Markdown(r apiv1.Report) []byte {
 	w.line("")
 	w.line("%s", md(strings.Join(r.Summary, " ")))
 	w.line("")
-	w.line("%s, %s; site: %s; services: %s. Written at %s UTC by Spare %s. All times are UTC.",
-		md(in.Severity), md(in.State), md(or(in.Site, "none alone")), md(strings.Join(in.Services, ", ")), clock(r.Generated), md(r.Spare))
+	w.line("%s, %s; site: %s; %s. Written at %s UTC by Spare %s. All times are UTC.",
+		md(in.Severity), md(in.State), md(or(in.Site, "none alone")), md(concerned(in)), clock(r.Generated), md(r.Spare))
 	w.impact(r)
 	w.times(r)
 	w.chart(r)
@@ -42,6 +42,10 @@ func (w *markdown) section(title string) { w.line("\n## %s\n", title) }
 
 func (w *markdown) impact(r apiv1.Report) {
 	w.section("Impact")
+	if onlyBuckets(r.Incident) {
+		w.line("%s", md(noImpact))
+		return
+	}
 	w.line("| service | requests | failed | maybe applied | cut | retried | hedged | resumed | 5xx passed on | longest ms |")
 	w.line("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, row := range impactRows(r.Incident.Impact) {

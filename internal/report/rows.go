@@ -16,6 +16,9 @@ const howCounted = "Counted are the requests of the services from two seconds be
 	"Time lost is the share of requests that were hurt, second by second: one of a hundred in a second is 10 ms. " +
 	"The budget is what the availability objective allows in 30 days; money is the time lost at cost_per_hour."
 
+// noImpact stands for the tables of the impact where there is nothing to count.
+const noImpact = "No service is part of this incident, and " + whatBuckets + "."
+
 // impactRows are the cells of the impact's table: the services, then all.
 func impactRows(m apiv1.Impact) [][]string {
 	row := func(s apiv1.ServiceImpact) []string {

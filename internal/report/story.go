@@ -65,6 +65,8 @@ func (f *Facts) consequence(losses []apiv1.Loss) string {
 	var parts []string
 	n := hurt(m.Failed, m.MaybeApplied, m.Truncated)
 	switch {
+	case m.Requests == 0 && n == 0 && len(buckets(f.Incident)) > 0:
+		parts = append(parts, "What it did to requests is not in numbers: "+whatBuckets)
 	case m.Requests == 0 && n == 0:
 		parts = append(parts, "No request was counted, so nobody is known to have been hurt")
 	case n == 0:

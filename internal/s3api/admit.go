@@ -35,7 +35,7 @@ func authenticate(r *http.Request, t *tables, hosted string) (*sigv4.Signature, 
 		return nil, nil, err
 	}
 	if t.Region != "" && sig.Region != t.Region {
-		return nil, nil, wrongRegion(sig, t.Region)
+		return nil, nil, sig.WrongRegion(t.Region)
 	}
 	return sig, cred, nil
 }
@@ -51,15 +51,6 @@ func authenticateURL(r *http.Request, t *tables, old *sigv2.Signature, hosted st
 		return nil, nil, err
 	}
 	return &sigv4.Signature{AccessKey: old.AccessKey, Presigned: true, Payload: sigv4.Unsigned}, cred, nil
-}
-
-// wrongRegion tells the region, so that clients sign again for it.
-func wrongRegion(sig *sigv4.Signature, region string) error {
-	code := s3err.MalformedAuth
-	if sig.Presigned {
-		code = s3err.MalformedQueryAuth
-	}
-	return code.Msg("The region %q is wrong; expecting %q.", sig.Region, region).With("Region", region)
 }
 
 // authorize decides whether the credential may do the operation on what it

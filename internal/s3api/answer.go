@@ -12,8 +12,9 @@ import (
 	"github.com/sparecloud/spare/internal/s3api/s3err"
 )
 
-// stall is how long a client may neither send nor take a byte of a body. It
-// must not bound the whole: a large object on a slow line takes its time.
+// stall is how long a client may take to send a byte of a body, or to take one
+// buffer of it. It does not bound the whole: a large object on a slow line takes
+// its time.
 const stall = time.Minute
 
 // answer is a response that counts, and that a stalled client cannot hold.

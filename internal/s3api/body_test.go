@@ -200,6 +200,8 @@ func TestUnsignedStreamsAreDecodedAndChecked(t *testing.T) {
 	}{
 		"as it should be":        {framed + "x-amz-checksum-crc32:" + sum + "\r\n\r\n", "x-amz-checksum-crc32", 200, ""},
 		"no last empty line":     {framed + "x-amz-checksum-crc32:" + sum + "\r\n", "x-amz-checksum-crc32", 200, ""},
+		"a line too many":        {framed + "x-amz-checksum-crc32:" + sum + "\n\r\n\r\n", "x-amz-checksum-crc32", 200, ""},
+		"two lines too many":     {framed + "x-amz-checksum-crc32:" + sum + "\n\r\n\r\n\r\n", "x-amz-checksum-crc32", 400, "InvalidRequest"},
 		"no trailer":             {framed + "\r\n", "", 200, ""},
 		"another sum":            {framed + "x-amz-checksum-crc32:" + base64CRC32("x") + "\r\n\r\n", "x-amz-checksum-crc32", 400, "BadDigest"},
 		"no sum":                 {framed + "x-amz-checksum-crc32:abc\r\n\r\n", "x-amz-checksum-crc32", 400, "InvalidRequest"},
@@ -328,7 +330,7 @@ func TestAnEmptyBodyThatIsAskedForIsAskedFor(t *testing.T) {
 	in := bufio.NewReader(c)
 	for _, body := range []string{"", "x", ""} {
 		r := sign(t, w.ask("PUT", "/media/k", body, header("Expect", "100-continue")), "root", time.Now())
-		fmt.Fprintf(c, "PUT /media/k HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", r.URL.Host, len(body))
+		_, _ = fmt.Fprintf(c, "PUT /media/k HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", r.URL.Host, len(body))
 		_ = r.Header.Write(c)
 		_, _ = io.WriteString(c, "\r\n")
 		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
@@ -368,7 +370,7 @@ func TestAClientThatLeavesStoresNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(c, "PUT /media/k HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000000\r\n", r.URL.Host)
+	_, _ = fmt.Fprintf(c, "PUT /media/k HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000000\r\n", r.URL.Host)
 	_ = r.Header.Write(c)
 	_, _ = io.WriteString(c, "\r\nsome of it")
 	<-s.begun

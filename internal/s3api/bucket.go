@@ -30,7 +30,7 @@ func (c *call) listBuckets() error {
 	}
 	prefix, region := c.Query["prefix"], c.Query["bucket-region"]
 	doc := &s3xml.Buckets{Owner: listing.Owner, Prefix: s3xml.Optional(prefix)}
-	for _, name := range slices.Sorted(maps.Keys(c.t.Buckets)) {
+	for _, name := range c.t.names() {
 		if !c.cred.sees(name) || !strings.HasPrefix(name, prefix) || name <= after || region != "" && region != c.t.region() {
 			continue
 		}
@@ -43,6 +43,13 @@ func (c *call) listBuckets() error {
 		doc.Buckets.Bucket = append(doc.Buckets.Bucket, s3xml.Bucket{Name: name, CreationDate: s3xml.Time(created), BucketRegion: c.t.region()})
 	}
 	return c.xml(doc)
+}
+
+// names gives the buckets that there are.
+func (t *tables) names() []string {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(t.Buckets)), maps.Keys(t.Closed))
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (c *call) headBucket() error {

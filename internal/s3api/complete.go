@@ -97,7 +97,10 @@ func (c *call) checkWhole(id string, parts []s3xml.CompletePart) (blob.Sums, err
 	if !ok {
 		return nil, s3err.InvalidRequest.Msg("To check %s each part must be named with its %s checksum.", alg.Header(), alg)
 	}
-	if got != want && !(composite && got == want+"-"+strconv.Itoa(len(parts))) {
+	if composite && !checksum.Composite(want) {
+		want += "-" + strconv.Itoa(len(parts))
+	}
+	if got != want {
 		return nil, s3err.BadDigest.Msg("The %s you specified did not match the calculated checksum.", alg)
 	}
 	sums[string(alg)] = got

@@ -1,10 +1,8 @@
 package s3api
 
 import (
-	"encoding/xml"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/sparecloud/spare/internal/blob"
 	"github.com/sparecloud/spare/internal/errs"
@@ -80,7 +78,7 @@ func (c *call) copyObject() error {
 	if err != nil {
 		return err
 	}
-	return c.xml(copied("CopyObjectResult", obj.ETag, obj.Modified, obj.Sums))
+	return c.xml(s3xml.Copied("CopyObjectResult", entity.Quote(obj.ETag), obj.Modified, obj.Sums))
 }
 
 // constrain asks of the source what has to be known before the copy: whether
@@ -186,16 +184,5 @@ func (c *call) uploadPartCopy() error {
 	if err := judgeSource(body, err); err != nil {
 		return err
 	}
-	return c.xml(copied("CopyPartResult", part.ETag, part.Modified, nil))
-}
-
-// copied is the answer to a copy.
-func copied(name, etag string, modified time.Time, sums blob.Sums) *s3xml.CopyResult {
-	if modified.IsZero() {
-		modified = time.Now()
-	}
-	return &s3xml.CopyResult{
-		XMLName: xml.Name{Space: s3xml.Namespace, Local: name}, ETag: entity.Quote(etag),
-		LastModified: s3xml.Time(modified), Checksums: s3xml.NewChecksums(sums),
-	}
+	return c.xml(s3xml.Copied("CopyPartResult", entity.Quote(part.ETag), part.Modified, nil))
 }

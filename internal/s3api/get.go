@@ -139,12 +139,9 @@ func (c *call) send(r *blob.Reader, status int) error {
 		n, err := fill(r, buf[:min(int64(len(buf)), left)])
 		left -= int64(n)
 		if err == nil && left == 0 {
-			err = drained(r)
+			err = ends(r)
 		}
-		if err == io.EOF && left > 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil && err != io.EOF {
+		if err != nil {
 			return errs.Wrap(errs.KindOf(err), err, "read the object's body, %d bytes before its end", left)
 		}
 		if c.w.status == 0 {
@@ -159,24 +156,32 @@ func (c *call) send(r *blob.Reader, status int) error {
 	}
 }
 
-// fill reads until p is full or the body ends.
+// fill reads until p is full. A body that ends before is cut.
 func fill(r io.Reader, p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
-		var m int
-		m, err = r.Read(p[n:])
+	for n < len(p) {
+		m, err := r.Read(p[n:])
 		n += m
+		if err == io.EOF && n < len(p) {
+			return n, errs.Wrap(errs.Unavailable, io.ErrUnexpectedEOF, "the store's body")
+		}
+		if err != nil && err != io.EOF {
+			return n, err
+		}
 	}
-	return n, err
+	return n, nil
 }
 
-// drained gives io.EOF if the body ends here, and its error if it fails.
-func drained(r io.Reader) error {
+// ends hears a body out that should end here: one whose checksum is wrong says
+// so now.
+func ends(r io.Reader) error {
 	var one [1]byte
 	for range 100 {
 		n, err := r.Read(one[:])
 		switch {
 		case n > 0:
 			return errs.Wrap(errs.Internal, blob.ErrSuspect, "the body is longer than the object")
+		case err == io.EOF:
+			return nil
 		case err != nil:
 			return err
 		}

@@ -13,6 +13,9 @@ import (
 )
 
 func (c *call) put() error {
+	if precond.HasSource(c.header) {
+		return s3err.InvalidRequest.Msg("Conditions on the source of a copy need x-amz-copy-source.")
+	}
 	o, err := entity.Options(c.header)
 	if err != nil {
 		return err
@@ -48,7 +51,7 @@ func (c *call) body(h http.Header) (*payload.Body, error) {
 		return nil, err
 	}
 	if b.Size == 0 { // nobody needs to read what is empty: then it is judged here
-		if _, err := b.Read(nil); err != io.EOF {
+		if _, err := b.Read(nil); !b.Done() {
 			return nil, err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/sparecloud/spare/internal/blob"
@@ -99,6 +100,14 @@ func TestRequestsOfNobodyAndOfStrangersAreRefused(t *testing.T) {
 	r = sign(t, w.ask("GET", "/media/k", ""), "root", time.Now())
 	r.Header.Set("X-Amz-Meta-Later", "1")
 	w.send(r).is(t, 403, "AccessDenied")
+	w.table.Credentials = append(w.table.Credentials, s3api.Credential{AccessKey: "open", Rights: s3api.Admin})
+	w.swap()
+	r = w.ask("GET", "/media/k", "")
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+	if err := signer.SignHTTP(ctx, aws.Credentials{AccessKeyID: "open"}, r, r.Header.Get("X-Amz-Content-Sha256"), "s3", "us-east-1", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	w.send(r).is(t, 403, "InvalidAccessKeyId")
 	r = w.ask("GET", "/media/k", "")
 	r.Header.Set("Authorization", "AWS root:abc=")
 	w.send(r).is(t, 400, "InvalidRequest")
@@ -110,7 +119,7 @@ func TestAnotherRegionIsToldTheRightOne(t *testing.T) {
 	w.swap()
 	a := w.do(w.ask("GET", "/media", ""))
 	a.is(t, 400, "AuthorizationHeaderMalformed")
-	if !strings.Contains(a.body, "<Region>eu-west-3</Region>") {
+	if !strings.Contains(a.body, "<Region>eu-west-3</Region>") || a.header.Get("X-Amz-Bucket-Region") != "eu-west-3" {
 		t.Fatal(a.body)
 	}
 	client := w.as("root", func(o *s3.Options) { o.Region = "eu-west-3" })
@@ -175,14 +184,14 @@ func TestLimitsAreKept(t *testing.T) {
 	w.do(w.ask("PUT", "/media/"+strings.Repeat("k", 1025), "x")).is(t, 400, "KeyTooLongError")
 	w.do(w.ask("PUT", "/media/%FF", "x")).is(t, 400, "InvalidURI")
 	w.do(w.ask("PUT", "/media/k", "x", header("x-amz-meta-m", strings.Repeat("m", 2048)))).is(t, 400, "MetadataTooLarge")
-	w.do(w.ask("PUT", "/media/k", "x", header("Content-Type", "text/\xff"))).is(t, 400, "")
+	w.do(w.ask("PUT", "/media/k", "x", header("Content-Type", "text/\xff"))).is(t, 400, "InvalidArgument")
 	w.do(w.ask("GET", "/media/k", "", header("X-Large", strings.Repeat("m", 64<<10)))).is(t, 400, "RequestHeaderSectionTooLarge")
 	w.do(w.ask("PUT", "/media/k?partNumber=0&uploadId=a", "x")).is(t, 400, "InvalidArgument")
 	w.do(w.ask("PUT", "/media/k?partNumber=10001&uploadId=a", "x")).is(t, 400, "InvalidArgument")
 	w.do(w.ask("PUT", "/media/k?partNumber=1&uploadId=a", "x")).is(t, 404, "NoSuchUpload")
 	w.do(w.ask("PUT", "/media/k?partNumber=1&partNumber=2&uploadId=a", "x")).is(t, 400, "InvalidArgument")
 	w.do(w.ask("POST", "/media?delete", "<Delete><Object><Key>k</Key></Object>")).is(t, 400, "MalformedXML")
-	w.do(w.ask("POST", "/media?delete", "<Delete>"+strings.Repeat(" ", 2<<20)+"</Delete>")).is(t, 400, "MalformedXML")
+	w.do(w.ask("POST", "/media?delete", "<Delete><Object><Key>k</Key></Object>"+strings.Repeat(" ", 2<<20)+"</Delete>")).is(t, 400, "MalformedXML")
 	w.do(w.ask("POST", "/media/k?uploadId=a", "<CompleteMultipartUpload/>")).is(t, 400, "MalformedXML")
 	w.do(w.ask("POST", "/media/k?uploadId=a", "<CompleteMultipartUpload><Part><PartNumber>2</PartNumber><ETag>a</ETag></Part><Part><PartNumber>1</PartNumber><ETag>a</ETag></Part></CompleteMultipartUpload>")).is(t, 400, "InvalidPartOrder")
 	for _, q := range []string{"max-keys=-1", "max-keys=x", "max-keys=99999999999", "encoding-type=base64", "list-type=3", "list-type=2&continuation-token=!", "list-type=2&continuation-token="} {
@@ -253,6 +262,9 @@ func TestErrorsOfStoresBecomeThoseOfS3(t *testing.T) {
 			t.Errorf("%v: the answer names what is ours: %s", test.err, a.body)
 		}
 		if strings.Contains(test.err.Error(), "say this") != strings.Contains(a.body, "say this") || errs.Hint(test.err) != "" && !strings.Contains(a.body, "and this") {
+			t.Errorf("%v: %s", test.err, a.body)
+		}
+		if errors.Is(test.err, blob.ErrNoBucket) && !strings.Contains(a.body, "bucket is missing") {
 			t.Errorf("%v: %s", test.err, a.body)
 		}
 		if test.header != "" && a.header.Get(test.header) == "" {
@@ -327,6 +339,9 @@ func TestClosedBucketsSayWhy(t *testing.T) {
 	w.table.Closed = map[string]error{"shut": errs.E(errs.Unavailable, "no provider answers")}
 	w.swap()
 	w.do(w.ask("GET", "/shut/k", "")).is(t, 503, "ServiceUnavailable")
+	if a := w.do(w.ask("GET", "/", "")); !strings.Contains(a.body, "<Name>other</Name>") || !strings.Contains(a.body, "<Name>shut</Name>") {
+		t.Error(a.body)
+	}
 	w.do(w.ask("PUT", "/shut", "")).is(t, 503, "ServiceUnavailable")
 	w.do(w.ask("PUT", "/media/k", "", header("X-Amz-Copy-Source", "shut/k"))).is(t, 503, "ServiceUnavailable")
 }

@@ -67,7 +67,7 @@ func (r Rights) allow(need offer.Right) bool {
 // Credential is somebody who may ask.
 type Credential struct {
 	AccessKey string
-	SecretKey string
+	SecretKey string   // one that is empty opens nothing
 	Buckets   []string // names; none = all
 	Rights    Rights   // anything but the constants allows nothing
 }
@@ -126,8 +126,10 @@ func New(o Options) *Server {
 // Swap puts a table in force for the requests that begin from now on.
 func (s *Server) Swap(t *Table) {
 	n := &tables{Table: t, byKey: make(map[string]*Credential, len(t.Credentials))}
-	for i := range t.Credentials {
-		n.byKey[t.Credentials[i].AccessKey] = &t.Credentials[i]
+	for i, c := range t.Credentials {
+		if c.SecretKey != "" { // anybody can sign with the empty one
+			n.byKey[c.AccessKey] = &t.Credentials[i]
+		}
 	}
 	s.inForce.Store(n)
 }

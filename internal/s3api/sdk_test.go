@@ -3,12 +3,16 @@ package s3api_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -340,6 +344,9 @@ func TestMultipartMakesOneObject(t *testing.T) {
 				})
 				if err != nil {
 					t.Fatal(err)
+				}
+				if alg == types.ChecksumAlgorithmSha256 && aws.ToString(part.ChecksumSHA256) == "" {
+					t.Fatalf("no checksum came back: %+v", part)
 				}
 				parts = append(parts, types.CompletedPart{
 					PartNumber: &n, ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32, ChecksumSHA256: part.ChecksumSHA256, ChecksumCRC64NVME: part.ChecksumCRC64NVME,

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/sparecloud/spare/internal/errs"
 	"github.com/sparecloud/spare/internal/s3api/offer"
@@ -106,6 +107,9 @@ func (c *call) serve() (err error) {
 		return err
 	}
 	if c.sig, c.cred, err = authenticate(c.r, c.t, target.Hosted(c.r.Host, c.t.Domain)); err != nil {
+		if c.t.Region != "" {
+			c.w.Header().Set("X-Amz-Bucket-Region", c.t.Region)
+		}
 		return err
 	}
 	c.header = c.r.Header
@@ -142,7 +146,10 @@ func (c *call) fail(err error, host string) {
 	if ours && gone || c.w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	s3err.Write(c.w, s3err.Request{Method: c.r.Method, Resource: c.r.URL.Path, ID: c.id, Host: host}, e)
+	// net/http reads what is left of a small body before it answers the next
+	// request: not for ever.
+	_ = c.w.control.SetReadDeadline(time.Now().Add(stall))
+	s3err.Write(c.w, s3err.Request{Resource: c.r.URL.Path, ID: c.id, Host: host}, e)
 }
 
 // xml answers with a document.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sparecloud/spare/internal/apiv1"
+	"github.com/sparecloud/spare/internal/estate"
 	"github.com/sparecloud/spare/internal/journal"
 )
 
@@ -18,9 +20,10 @@ import (
 // escapes; none gives markup.
 var functions = template.FuncMap{
 	"ago": func(now, t time.Time) string { return span(now.Sub(t)) }, "after": after, "clock": clock, "stamp": stamp, "iso": iso, "span": spanMS,
-	"num": num[uint64], "count": num[int], "rate": rate, "ms": ms, "bytes": bytesText, "percent": percent,
+	"num": num[uint64], "count": num[int], "rate": rate, "ms": ms, "bytes": bytesText, "size": size, "percent": percent,
 	"word": word, "icon": icon, "verb": verbText, "pretty": pretty, "short": short, "join": strings.Join,
-	"kinds": kinds, "durations": func() []duration { return durations }, "states": func() []string { return states }, "hundred": func(share float64) float64 { return 100 * share },
+	"kinds": kinds, "durations": func() []duration { return durations }, "states": func() []string { return states }, "bucketstates": func() []string { return bucketStates },
+	"subject": subject[string], "where": where[string], "subjectof": subject[estate.ServiceID], "whereof": where[estate.ServiceID], "hundred": func(share float64) float64 { return 100 * share },
 	"certainty": func(c journal.Certainty) string { return mark(string(c)) }, "mark": mark,
 	"level": func(l journal.Level) string { return known(string(l), "info", "warn", "error") },
 }
@@ -127,10 +130,36 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
+// size writes a number of bytes in the largest unit of which there is one.
+func size(n uint64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, units := float64(n), "KMGTPE"
+	for f /= 1 << 10; f >= 1023.95 && len(units) > 1; f /= 1 << 10 {
+		units = units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", f, units[0])
+}
+
+// subject names a service or a bucket for people, where gives its page.
+func subject[S ~string](service S) string { return apiv1.Subject(string(service)) }
+
+func where[S ~string](service S) string {
+	u := url.URL{Path: "/services/" + string(service)}
+	if id, ok := apiv1.BucketOf(string(service)); ok {
+		u.Path = "/buckets/" + id
+	}
+	return u.EscapedPath()
+}
+
 // word is a state for people; one that is not known is shown as it is.
 func word(state string) string {
-	if state == "" {
+	switch state {
+	case "":
 		return "Unknown"
+	case apiv1.BucketReadOnly:
+		return "Read-only"
 	}
 	return strings.ToUpper(state[:1]) + state[1:]
 }
@@ -140,9 +169,9 @@ func icon(state any) string {
 	switch state := fmt.Sprint(state); state {
 	case "up", "degraded", "down", "drained", "open", "monitoring", "closed", "minor", "major", "critical":
 		return state
-	case "warn":
+	case "warn", apiv1.BucketReadOnly:
 		return "degraded"
-	case "error":
+	case "error", "lost":
 		return "down"
 	case "info":
 		return "info"
@@ -183,3 +212,6 @@ func pretty(doc json.RawMessage) string {
 
 // states are a service's, the best first.
 var states = []string{apiv1.ServiceUp, apiv1.ServiceDegraded, apiv1.ServiceDown, apiv1.ServiceUnknown}
+
+// bucketStates are a bucket's, the best first.
+var bucketStates = []string{apiv1.BucketUp, apiv1.BucketDegraded, apiv1.BucketReadOnly, apiv1.BucketDown, apiv1.BucketUnknown}

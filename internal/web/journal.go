@@ -55,6 +55,9 @@ func (c *Console) journal(r *http.Request, _ *session.Session) (view, error) {
 	for i := range st.Services[:min(mostChoices, len(st.Services))] {
 		p.Services = append(p.Services, st.Services[i].ID)
 	}
+	for i := range st.Buckets[:min(mostChoices, len(st.Buckets))] {
+		p.Services = append(p.Services, apiv1.BucketService(st.Buckets[i].ID))
+	}
 	for _, s := range st.Sites[:min(mostChoices, len(st.Sites))] {
 		p.Sites = append(p.Sites, s.ID)
 	}

@@ -166,6 +166,14 @@ func (n *news) digest(st apiv1.Status, newest int64) uint64 {
 			maphash.WriteComparable(&h, *s.Pending)
 		}
 	}
+	for i := range st.Buckets {
+		b := &st.Buckets[i]
+		maphash.WriteComparable(&h, [4]string{b.ID, b.State, b.Reason, b.Adopting})
+		maphash.WriteComparable(&h, b.Counts)
+		for _, r := range b.Replicas {
+			maphash.WriteComparable(&h, r)
+		}
+	}
 	return h.Sum64()
 }
 

@@ -14,51 +14,61 @@ import (
 // perPage is how many services, incidents or entries a page shows.
 const perPage = 50
 
-// selection is the part of the services that a page shows.
+// selection is the part of the services, or of the buckets, that a page shows.
 type selection struct {
 	Path   string // of the page, for links
-	Text   string // only services whose name or host holds it
+	Noun   string // "service" or "bucket"
+	Text   string // only those whose name or host holds it
 	Show   string // "", or "unwell"
 	Page   int    // from 1
 	Pages  int
-	Total  int // services in the estate
+	Total  int // in the estate
 	Unwell int // of them
 	Found  int // by text and show
-	rows   []apiv1.Service
 }
 
-// choose reads a selection from a page's query.
-func choose(r *http.Request, all []apiv1.Service) (selection, error) {
+// choice is one kind of thing that can be selected from.
+type choice[T any] struct {
+	noun    string
+	unwell  func(*T) bool
+	matches func(v *T, text string) bool // text is in lower case
+}
+
+var ofServices = choice[apiv1.Service]{"service", unwell, matches}
+
+// choose reads a selection from a page's query, and gives what it shows.
+func choose[T any](r *http.Request, all []T, of choice[T]) (selection, []T, error) {
 	q := r.URL.Query()
-	sel := selection{Path: r.URL.Path, Text: strings.TrimSpace(q.Get("q")), Show: q.Get("show"), Total: len(all), Page: 1}
+	sel := selection{Path: r.URL.Path, Noun: of.noun, Text: strings.TrimSpace(q.Get("q")), Show: q.Get("show"), Total: len(all), Page: 1}
 	if sel.Show != "" && sel.Show != "unwell" {
-		return sel, errs.E(errs.Invalid, "show=%q is not known", sel.Show)
+		return sel, nil, errs.E(errs.Invalid, "show=%q is not known", sel.Show)
 	}
 	if p := q.Get("page"); p != "" {
 		n, err := strconv.Atoi(p)
 		if err != nil || n < 1 {
-			return sel, errs.E(errs.Invalid, "page=%q is not a page", p)
+			return sel, nil, errs.E(errs.Invalid, "page=%q is not a page", p)
 		}
 		sel.Page = n
 	}
 	var found []int // services are large: they are copied when they are shown
 	text := strings.ToLower(sel.Text)
 	for i := range all {
-		sick := unwell(&all[i])
+		sick := of.unwell(&all[i])
 		if sick {
 			sel.Unwell++
 		}
-		if (sick || sel.Show == "") && matches(&all[i], text) {
+		if (sick || sel.Show == "") && of.matches(&all[i], text) {
 			found = append(found, i)
 		}
 	}
 	sel.Found = len(found)
 	sel.Pages = max(1, (len(found)+perPage-1)/perPage)
 	sel.Page = min(sel.Page, sel.Pages)
+	var rows []T
 	for _, i := range found[(sel.Page-1)*perPage : min(sel.Page*perPage, len(found))] {
-		sel.rows = append(sel.rows, all[i])
+		rows = append(rows, all[i])
 	}
-	return sel, nil
+	return sel, rows, nil
 }
 
 // unwell reports whether a person may want to see the service.
@@ -140,7 +150,13 @@ type cell struct {
 // matrix lays out services. Columns are the sites at which they are.
 func (c *Console) matrix(st apiv1.Status, services []apiv1.Service) matrix {
 	m := matrix{}
-	m.Sites, m.Groups = columns(st.Sites, services)
+	var used []string
+	for _, s := range services {
+		for _, o := range s.Origins {
+			used = append(used, o.Site)
+		}
+	}
+	m.Sites, m.Groups = columns(st.Sites, used)
 	ids := make([]string, 0, len(services))
 	for _, s := range services {
 		ids = append(ids, s.ID)
@@ -152,14 +168,12 @@ func (c *Console) matrix(st apiv1.Status, services []apiv1.Service) matrix {
 	return m
 }
 
-// columns gives the sites that the services use, those of one provider
+// columns gives the sites that are named, each once, those of one provider
 // together, in the file's order otherwise.
-func columns(declared []apiv1.Site, services []apiv1.Service) ([]apiv1.Site, []group) {
+func columns(declared []apiv1.Site, names []string) ([]apiv1.Site, []group) {
 	used := map[string]bool{}
-	for _, s := range services {
-		for _, o := range s.Origins {
-			used[o.Site] = true
-		}
+	for _, id := range names {
+		used[id] = true
 	}
 	by := map[string][]apiv1.Site{}
 	var providers []string
@@ -176,10 +190,8 @@ func columns(declared []apiv1.Site, services []apiv1.Service) ([]apiv1.Site, []g
 	for _, s := range declared {
 		put(s)
 	}
-	for _, s := range services { // a site that the status does not declare is shown all the same
-		for _, o := range s.Origins {
-			put(apiv1.Site{ID: o.Site})
-		}
+	for _, id := range names { // a site that the status does not declare is shown all the same
+		put(apiv1.Site{ID: id})
 	}
 	var sites []apiv1.Site
 	var groups []group

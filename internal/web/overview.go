@@ -13,6 +13,8 @@ type overviewPage struct {
 	apiv1.Status
 	Selection selection
 	Map       matrix
+	Buckets   bucketMap
+	ByState   map[string]int // buckets
 	Open      []apiv1.Incident
 	Journal   []journal.Entry
 	Counts    map[string]int // of services by state
@@ -28,14 +30,19 @@ func (c *Console) overview(r *http.Request, _ *session.Session) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	p := overviewPage{Status: st, Counts: map[string]int{}}
+	p := overviewPage{Status: st, Counts: map[string]int{}, ByState: map[string]int{}}
 	for i := range st.Services {
 		p.Counts[st.Services[i].State]++
 	}
-	if p.Selection, err = choose(r, st.Services); err != nil {
+	for i := range st.Buckets {
+		p.ByState[st.Buckets[i].State]++
+	}
+	var rows []apiv1.Service
+	if p.Selection, rows, err = choose(r, st.Services, ofServices); err != nil {
 		return view{}, err
 	}
-	p.Map = c.matrix(st, p.Selection.rows)
+	p.Map = c.matrix(st, rows)
+	p.Buckets = bucketsOf(st.Sites, st.Buckets[:min(perPage, len(st.Buckets))])
 	for _, row := range p.Map.Rows {
 		p.Known = p.Known || row.Known
 		p.Rate += row.Rate
@@ -59,10 +66,10 @@ func (c *Console) services(r *http.Request, _ *session.Session) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	sel, err := choose(r, st.Services)
+	sel, rows, err := choose(r, st.Services, ofServices)
 	if err != nil {
 		return view{}, err
 	}
 	return view{template: "services", title: "Services", nav: "services", live: true,
-		body: servicesPage{Selection: sel, Rows: c.matrix(st, sel.rows).Rows}}, nil
+		body: servicesPage{Selection: sel, Rows: c.matrix(st, rows).Rows}}, nil
 }

@@ -38,7 +38,8 @@ type frame struct {
 	Live, LoggedIn     bool
 	CanLogOut          bool
 	Actor, CSRF, Flash string
-	Incidents          int // open
+	Incidents          int  // open
+	Buckets            bool // the estate has some
 	Now                time.Time
 	Body               any
 }
@@ -154,7 +155,7 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, s *session.Sess
 	}
 	if c.permitted(readers, s) && v.template != "login" {
 		if st, err := c.status(r.Context()); err == nil { // a page about an error comes without
-			f.Incidents = st.IncidentsOpen
+			f.Incidents, f.Buckets = st.IncidentsOpen, len(st.Buckets) > 0
 		}
 	}
 	var b bytes.Buffer

@@ -84,6 +84,8 @@ func (c *Console) routes() {
 	c.mux.HandleFunc("GET /services/{id}", c.page(readers, c.service))
 	c.mux.HandleFunc("GET /services/{id}/{verb}", c.page(operators, c.preview))
 	c.mux.HandleFunc("POST /services/{id}/{verb}", c.page(operators, c.act))
+	c.mux.HandleFunc("GET /buckets", c.page(readers, c.buckets))
+	c.mux.HandleFunc("GET /buckets/{id}", c.page(readers, c.bucket))
 	c.mux.HandleFunc("GET /incidents", c.page(readers, c.incidents))
 	c.mux.HandleFunc("GET /incidents/{id}", c.page(readers, c.incident))
 	c.mux.HandleFunc("GET /incidents/{id}/report", c.report)

@@ -35,7 +35,8 @@ type Backend struct {
 }
 
 // New gives a shop with an origin in virginia, which is down, and one in
-// belgium, one open and one closed incident, and a few entries.
+// belgium, a bucket at both with a witness, one open and one closed incident,
+// and a few entries.
 func New() *Backend {
 	b := &Backend{Doc: status(), List: incidents()}
 	for _, e := range record() {

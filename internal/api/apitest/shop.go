@@ -14,7 +14,8 @@ func status() apiv1.Status {
 	return apiv1.Status{
 		Version: "1.2.3", At: Noon, Epoch: 7, Estate: "5e1f", IncidentsOpen: 1,
 		Config: apiv1.Config{Path: "/etc/spare/spare.yaml", Loaded: ago(time.Hour)},
-		Sites:  []apiv1.Site{{ID: "virginia", Provider: "aws", Region: "us-east-1"}, {ID: "belgium", Provider: "gcp", Region: "europe-west1", Zone: "europe-west1-b"}},
+		Sites: []apiv1.Site{{ID: "virginia", Provider: "aws", Region: "us-east-1"}, {ID: "belgium", Provider: "gcp", Region: "europe-west1", Zone: "europe-west1-b"},
+			{ID: "basement", Provider: "self", Region: "home"}},
 		Services: []apiv1.Service{{
 			ID: "shop", Hosts: []string{"shop.example.com"}, Policy: "primary", Writes: "one_site",
 			Active: "belgium", State: apiv1.ServiceDegraded,
@@ -35,6 +36,7 @@ func status() apiv1.Status {
 			Origins: []apiv1.Origin{{Site: "belgium", URL: "http://10.0.0.7:8080", Weight: 1, State: "up", Verdict: "up",
 				Since: ago(time.Hour), Evidence: "last 10 checks passed"}},
 		}},
+		Buckets:       buckets(),
 		DataProcesses: []apiv1.DataProcess{{Incarnation: "d-1", PID: 4711, Epoch: 7, Linked: true, Since: ago(time.Hour), RSSBytes: 31 << 20}},
 	}
 }

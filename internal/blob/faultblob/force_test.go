@@ -3,6 +3,7 @@ package faultblob
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -192,7 +193,7 @@ func TestFaultsComeAndGoWhileCallsRun(t *testing.T) {
 	var all sync.WaitGroup
 	for w := range 4 {
 		all.Go(func() {
-			for n := range 300 {
+			for n := range 2000 {
 				_ = put(t.Context(), d, fmt.Sprint(w), "x") // any outcome will do
 				if r, err := d.Get(t.Context(), fmt.Sprint(n%4), blob.GetOptions{}); err == nil {
 					_ = r.Close()
@@ -200,11 +201,13 @@ func TestFaultsComeAndGoWhileCallsRun(t *testing.T) {
 			}
 		})
 	}
-	for n := range 300 {
+	for n := range 2000 {
 		i := inject(t, d, Fault{Kind: kinds[n%2], Share: 0.5, Rand: rng, Times: 3})
 		i.Renew()
+		runtime.Gosched()
 		if n%3 == 0 {
 			i.Clear()
+			runtime.Gosched()
 		}
 		if n%10 == 0 {
 			d.Clear()

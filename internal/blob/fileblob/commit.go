@@ -160,11 +160,29 @@ func (d *Driver) show(f *folder, c *change, old sight) error {
 	if old.info != nil {
 		name = old.name // an object stays where it is
 	}
-	err = f.rename(c, name)
+	if err = f.rename(c, name); taken(err) {
+		if err = f.clear(c.p); err == nil {
+			err = f.rename(c, c.p.name)
+		}
+	}
 	if taken(err) {
 		err = f.rename(c, c.p.aside)
 	}
 	return maybe(failed(err, "rename the body"))
+}
+
+// clear removes an empty folder that has an object's name. The object's lock is
+// held: nobody puts a file there, which removing the name would remove as well.
+func (f *folder) clear(p place) error {
+	dir, err := f.descend(p.dirs)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	if info, err := dir.Lstat(p.name); err != nil || !info.IsDir() {
+		return err
+	}
+	return dir.Remove(p.name)
 }
 
 // maybe marks the error of a change of names that may have been made all the

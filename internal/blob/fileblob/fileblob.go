@@ -112,12 +112,12 @@ func (d *Driver) Close() error {
 // folder gives the bucket that the path names now. A disk that was unmounted,
 // mounted again or changed for another since the last call is seen.
 func (d *Driver) folder() (*folder, error) {
+	info, err := os.Stat(d.dir)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		return nil, errs.E(errs.Invalid, "the folder %s was closed", d.dir)
 	}
-	info, err := os.Stat(d.dir)
 	if d.at != nil && err == nil && os.SameFile(info, d.at.info) {
 		return d.at, nil
 	}

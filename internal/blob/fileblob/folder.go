@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/sparecloud/spare/internal/errs"
@@ -161,13 +162,24 @@ func probe(meta *os.Root) error {
 	return nil
 }
 
-// syncDir flushes a folder's names to the disk.
+// flush writes a file, or the names in a folder, to the disk.
+func flush(file *os.File) error {
+	if f := flushes.Load(); f != nil {
+		(*f)(file.Name())
+	}
+	return file.Sync()
+}
+
+// flushes is told of every flush. Tests only.
+var flushes atomic.Pointer[func(name string)]
+
+// syncDir flushes the names in a folder.
 func syncDir(r *os.Root) error {
 	dir, err := r.Open(".")
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(flush(dir), dir.Close())
 }
 
 // enter opens the bucket in the driver's folder, and marks a folder that is

@@ -281,7 +281,7 @@ func TestFullDiskIsErrFullAndLeavesNothing(t *testing.T) {
 
 // A disk without inodes takes a body's bytes and not the files around it.
 func TestDiskThatTakesNoMoreFilesIsErrFull(t *testing.T) {
-	d := open(t, disk(t, "nr_inodes=580"))
+	d := open(t, disk(t, "nr_inodes=200"))
 	n := 0
 	var err error
 	for ; err == nil && n < 200; n++ {

@@ -260,3 +260,38 @@ func TestDamagedAttributesAreSaidAndCanBeReplaced(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// A clock that was set back must not give a write the time of change of the
+// one before; but one that was years ahead is not followed.
+func TestWritesAfterAClockWasSetBackHaveTimesOfTheirOwn(t *testing.T) {
+	for ahead, follow := range map[time.Duration]bool{time.Hour: true, 10 * farFuture: false} {
+		d := open(t, t.TempDir())
+		mustPut(t, d, "k", "old")
+		f, p, err := d.ready(t.Context(), "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := f.look(p, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		then := time.Now().Add(ahead).Truncate(time.Second)
+		s.record.Gens[0].Stamp = then.UnixNano()
+		if err := d.writeRecord(f, p, s.record); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(filepath.Join(d.dir, "k"), then, then); err != nil {
+			t.Fatal(err)
+		}
+		if got, o, err := tryGet(t, d, "k"); err != nil || got != "old" || o.Meta["body"] != shown("old") {
+			t.Fatalf("%q, %+v, %v", got, o, err)
+		}
+		o := mustPut(t, d, "k", "new")
+		if o.Modified.After(then) != follow || !follow && o.Modified.After(time.Now()) {
+			t.Errorf("a write behind one of %v ahead has the time %v, that one has %v", ahead, o.Modified, then)
+		}
+		if got := mustGet(t, d, "k"); got != "new" {
+			t.Errorf("got %q", got)
+		}
+	}
+}

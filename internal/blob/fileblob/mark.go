@@ -131,7 +131,7 @@ func writeSynced(r *os.Root, name string, data []byte) error {
 		return err
 	}
 	_, err = file.Write(data)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(err, flush(file), file.Close()); err != nil {
 		return errors.Join(err, r.Remove(name))
 	}
 	return nil
@@ -142,7 +142,7 @@ func syncPath(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(file.Sync(), file.Close())
+	return errors.Join(flush(file), file.Close())
 }
 
 // newID gives 32 random hex digits.

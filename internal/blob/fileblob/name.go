@@ -127,7 +127,7 @@ func leafOf(seg string) string {
 
 // stripes is how many locks there are. Two keys of one stripe wait for each
 // other and for nothing more.
-const stripes = 512
+const stripes = 128
 
 func stripeOf(key string) uint32 {
 	sum := sha256.Sum256([]byte(key))

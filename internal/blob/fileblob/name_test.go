@@ -154,7 +154,7 @@ func TestListingIsTheSortedKeys(t *testing.T) {
 			t.Logf("seed %d", seed)
 		}
 	})
-	rounds := 8
+	rounds := 6
 	if testing.Short() {
 		rounds = 2
 	}
@@ -174,7 +174,7 @@ func TestListingIsTheSortedKeys(t *testing.T) {
 			sorted = append(sorted, key)
 		}
 		slices.Sort(sorted)
-		for range 200 {
+		for range 100 {
 			o := blob.ListOptions{Limit: 1 + rng.IntN(10), Delimiter: []string{"", "/", "-", "/a"}[rng.IntN(4)]}
 			if key := randomKey(rng); rng.IntN(2) == 0 {
 				o.Prefix = strings.ToValidUTF8(key[:rng.IntN(len(key)+1)], "")

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -25,6 +27,8 @@ type scan struct {
 	from    string
 	entries []entry
 	more    bool // there are more behind the last
+	max     int  // entries
+	names   int  // that were read to find them
 }
 
 // maxScan bounds the entries that are kept of one folder: one with more is
@@ -46,11 +50,21 @@ func (s *scan) behind(from string) []entry {
 type scans struct {
 	mu   sync.Mutex
 	kept []*scan // last used first
+
+	max   int          // entries of a scan; 0 = maxScan
+	names atomic.Int64 // that were read in all
+}
+
+func (s *scans) limit() int {
+	if s.max > 0 {
+		return s.max
+	}
+	return maxScan
 }
 
 const (
 	maxScans  = 8
-	minKept   = 4096 // entries: fewer are read again as fast
+	minKept   = 4096 // names: a folder of fewer is read again as fast
 	settledAt = time.Second
 )
 
@@ -78,7 +92,7 @@ func (s *scans) keep(k *scan) {
 // entries gives a folder's entries at and behind from, in order, and whether
 // there are more behind them.
 func (f *folder) entries(r *os.Root, from string) ([]entry, bool, error) {
-	dir, err := r.Open(".")
+	dir, err := openNames(r)
 	if err != nil {
 		return nil, false, err
 	}
@@ -92,7 +106,7 @@ func (f *folder) entries(r *os.Root, from string) ([]entry, bool, error) {
 		return s.behind(from), s.more, nil
 	}
 	began := time.Now()
-	s := &scan{of: of, from: from}
+	s := &scan{of: of, from: from, max: f.scans.limit()}
 	// Names that move while they are read may be missed; in two readings that
 	// is most unlikely.
 	for range 2 {
@@ -112,20 +126,43 @@ func (f *folder) entries(r *os.Root, from string) ([]entry, bool, error) {
 	// A folder that changed just now may change again within the same tick of
 	// its clock: what was read of it cannot be recognised as old.
 	quiet := began.Sub(time.Unix(0, of.Changed))
-	if identify(info) == of && quiet > settledAt && len(s.entries) >= minKept {
+	if identify(info) == of && quiet > settledAt && s.names >= min(minKept, s.max) {
 		f.scans.keep(s)
 	}
 	return s.entries, s.more, nil
+}
+
+// openNames opens a folder for reading its names. The file that an os.Root
+// opens looks at every file as well, which of a large folder on a cold disk
+// takes minutes; names and kinds are enough.
+func openNames(r *os.Root) (*os.File, error) {
+	dir, err := r.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = dir.Close() }()
+	syscall.ForkLock.RLock() // no child process inherits the handle
+	fd, err := syscall.Dup(int(dir.Fd()))
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), dir.Name()), nil
 }
 
 // read adds the entries of a folder to the scan.
 func (f *folder) read(dir *os.File, s *scan) error {
 	for {
 		batch, err := dir.ReadDir(1024)
+		f.scans.names.Add(int64(len(batch)))
+		s.names += len(batch)
 		for _, e := range batch {
 			s.add(f, e)
 		}
-		if len(s.entries) >= 2*maxScan {
+		if len(s.entries) >= 2*s.max {
 			s.trim()
 		}
 		if err == io.EOF {
@@ -157,7 +194,7 @@ func (s *scan) add(f *folder, e fs.DirEntry) {
 	if n.dir {
 		n.sort += "/"
 	}
-	if n.sort < s.from || s.more && n.sort > s.entries[maxScan-1].sort {
+	if n.sort < s.from || s.more && n.sort > s.entries[s.max-1].sort {
 		return
 	}
 	s.entries = append(s.entries, n)
@@ -178,7 +215,7 @@ func (s *scan) trim() {
 		return 1
 	})
 	s.entries = slices.CompactFunc(s.entries, func(a, b entry) bool { return a.sort == b.sort })
-	if len(s.entries) > maxScan {
-		s.entries, s.more = s.entries[:maxScan], true
+	if len(s.entries) > s.max {
+		s.entries, s.more = s.entries[:s.max], true
 	}
 }

@@ -207,7 +207,11 @@ func TestStepsComeInTheirOrder(t *testing.T) {
 func TestFailedStepLeavesTheOldObjectOrTheNewOne(t *testing.T) {
 	for _, o := range operations {
 		for i, step := range o.steps(t) {
-			for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
+			causes := []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS}
+			if o.name != "put" { // all of them for one, one of them for all
+				causes = causes[i%3 : i%3+1]
+			}
+			for _, cause := range causes {
 				t.Run(fmt.Sprintf("%s/%d %s/%d", o.name, i, step, cause), func(t *testing.T) { testFailedStep(t, o, i, cause) })
 			}
 		}
@@ -274,7 +278,11 @@ func (o operation) wantClean(t *testing.T, d *Driver) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if objects := len(listKeys(t, d, blob.ListOptions{})); records > objects+1 { // one that could not be dropped
+	objects := len(listKeys(t, d, blob.ListOptions{}))
+	if strings.HasPrefix(o.name, "delete") {
+		objects++ // one that could not be dropped
+	}
+	if records > objects {
 		t.Errorf("%d records of attributes for %d objects", records, objects)
 	}
 }
@@ -283,10 +291,10 @@ func (o operation) wantClean(t *testing.T, d *Driver) {
 // each operation.
 func TestKillAtEveryStep(t *testing.T) {
 	for _, o := range operations {
-		for i, step := range o.steps(t) {
+		steps := o.steps(t)
+		for i, step := range steps {
 			t.Run(fmt.Sprintf("%s/%d %s", o.name, i, step), func(t *testing.T) {
 				d, given := o.prepared(t)
-				steps := o.steps(t)
 				dies(t, d.dir, fmt.Sprintf("step|%s|%d|%s", o.name, i, given))
 				// Only what lies before the step has happened.
 				o.wantState(t, d, slices.Contains(steps[:i], o.seen))

@@ -62,7 +62,7 @@ func (t *temp) finish(used []int64) error {
 	if err := t.d.step("sync body"); err != nil {
 		return failed(err, "write the body")
 	}
-	if err := t.file.Sync(); err != nil {
+	if err := flush(t.file); err != nil {
 		return failed(err, "write the body")
 	}
 	return nil

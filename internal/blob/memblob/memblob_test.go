@@ -205,10 +205,10 @@ func TestASnapshotIsRestoredWhole(t *testing.T) {
 			change := func() {
 				t.Helper()
 				put(t, d, "kept", "two")
-				put(t, d, "new", "x")
 				if err := d.Delete(t.Context(), "deleted", blob.DeleteOptions{}); err != nil {
 					t.Fatal(err)
 				}
+				put(t, d, "new", "x")
 				if _, err := d.UploadPart(t.Context(), "u", id, 1, strings.NewReader("other"), 5); err != nil {
 					t.Fatal(err)
 				}

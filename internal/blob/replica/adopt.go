@@ -93,7 +93,7 @@ func (a *adopting) passes(ctx context.Context) error {
 		}
 		open, keys := a.record.Open, a.record.Keys
 		switch {
-		case a.repair.p.Failed > 0:
+		case a.p.Failed > 0:
 			if !a.hopeless() {
 				a.next(ctx, keys) // else the next call goes on from here
 			}
@@ -124,7 +124,7 @@ func (a *adopting) pass(ctx context.Context) error {
 	work := newPool(ctx, repairers)
 	err := b.walk(ctx, lists, func(s seen) bool {
 		if !s.anyPlain() {
-			return lists[0].err == nil && !(lists[0].ended && len(lists[0].page) == 0)
+			return lists[0].err == nil && (!lists[0].ended || len(lists[0].page) > 0)
 		}
 		if a.hopeless() {
 			return false

@@ -40,7 +40,7 @@ func (a *adopting) adoptKey(ctx context.Context, key string) (did step, bytes in
 	if err := a.b.checkKey(key); err != nil {
 		return stepKnown, 0, errs.WithHint(err, "copy the object to a shorter key, or take it out of the bucket")
 	}
-	backoff := run.Backoff{Min: time.Second, Max: 4 * time.Second, Jitter: 0.2}
+	backoff := run.Backoff{Min: time.Second, Max: 4 * time.Second}
 	for tries := 1; ; tries++ {
 		var n int64
 		did, n, err = a.try(ctx, key)
@@ -239,7 +239,7 @@ func (a *adopting) source(ctx context.Context, h *head, read func(io.Reader) err
 	case err != nil:
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // nothing of it is used any more
 	in := a.b.pace(r, cancel)
 	defer in.stop()
 	if err := read(in); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,7 +101,7 @@ func TestAdoptionGivesEveryObjectAHeadAndCopies(t *testing.T) {
 			if o, err := b.Head(t.Context(), "parts"); err != nil || o.ETag != multi.ETag {
 				t.Errorf("head gives %+v, %v", o, err)
 			}
-			b.Close()
+			_ = b.Close()
 			b = g.open(t, adopts)
 			if b.config.Adopt != "" || b.config.Adopted != "virginia" || b.config.Epoch != 2 {
 				t.Errorf("the record is %+v", b.config)
@@ -169,7 +170,7 @@ func TestAdoptionGoesOnWhereItStopped(t *testing.T) {
 				}
 			}})
 			stop()
-			b.Close()
+			_ = b.Close()
 			if err == nil {
 				if run < 2 || p.Pass < 2 {
 					t.Errorf("it ended in run %d: %+v", run, p)
@@ -318,10 +319,11 @@ func adoptBetween(t *testing.T, at int, change func(*testing.T, *fleet, *Bucket)
 	g := newFleet(3, 0)
 	putPast(t, g.all[0], "k", "old")
 	client := g.open(t, adopts)
-	h, pass, during := &hook{at: 1 << 30}, 1, 0 // the first pass has seen the key when its progress is told
+	h := &hook{at: 1 << 30}
+	var seen, behind atomic.Bool // the first pass has seen the key when its progress is told
 	h.do = func() {
-		during = pass
 		change(t, g, client)
+		behind.Store(seen.Load())
 	}
 	b := g.open(t, adopts, func(o *Options) {
 		for i := range o.Members {
@@ -330,14 +332,14 @@ func adoptBetween(t *testing.T, at int, change func(*testing.T, *fleet, *Bucket)
 		}
 	})
 	h.at = at
-	if _, err := b.AdoptAll(t.Context(), RepairOptions{Progress: func(Progress) { pass = 2 }}); err != nil {
+	if _, err := b.AdoptAll(t.Context(), RepairOptions{Progress: func(Progress) { seen.Store(true) }}); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Wait()
 	if reached = h.on != ""; !reached {
 		return false
 	}
-	if during > 1 {
+	if behind.Load() {
 		want = append(want, late...)
 	}
 	check := func(when string, b *Bucket) {

@@ -3,7 +3,9 @@ package replica
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,22 +14,39 @@ import (
 
 	"github.com/sparecloud/spare/internal/blob"
 	"github.com/sparecloud/spare/internal/blob/faultblob"
+	"github.com/sparecloud/spare/internal/blob/memblob"
 	"github.com/sparecloud/spare/internal/errs"
 )
 
 // away is a provider that answers nothing for as long as the test wants.
 type away struct {
 	blob.Driver
-	off bool
+	now  atomic.Pointer[memblob.Driver] // what is there instead; nil = Driver
+	gone atomic.Bool
 }
 
 var errAway = errs.E(errs.Unavailable, "nothing answers (by the test)")
 
 func (d *away) Get(ctx context.Context, key string, o blob.GetOptions) (*blob.Reader, error) {
-	if d.off {
+	if d.gone.Load() {
 		return nil, errAway
 	}
-	return d.Driver.Get(ctx, key, o)
+	return d.at().Get(ctx, key, o)
+}
+
+func (d *away) at() blob.Driver {
+	if now := d.now.Load(); now != nil {
+		return now
+	}
+	return d.Driver
+}
+
+func (d *away) Put(ctx context.Context, key string, body io.Reader, size int64, o blob.PutOptions) (blob.Object, error) {
+	return d.at().Put(ctx, key, body, size, o)
+}
+
+func (d *away) List(ctx context.Context, o blob.ListOptions) (blob.Page, error) {
+	return d.at().List(ctx, o)
 }
 
 // running opens a bucket whose last member can go away, and keeps it.
@@ -41,7 +60,9 @@ func (g *fleet) running(t *testing.T) (b *Bucket, last *away) {
 	go func() { done <- b.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
-		<-done
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
 	})
 	return b, last
 }
@@ -52,7 +73,7 @@ func TestAMemberThatAnswersAgainCatchesUp(t *testing.T) {
 		b, last := g.running(t)
 		mustPut(t, b, "old", "x")
 		time.Sleep(time.Second)
-		last.off = true
+		last.gone.Store(true)
 		want := map[string]string{"old": "x"}
 		for i := range 20 {
 			key := fmt.Sprint("k", i)
@@ -65,7 +86,7 @@ func TestAMemberThatAnswersAgainCatchesUp(t *testing.T) {
 		if n, oldest, _ := b.dirty.behind("paris"); n != 20 || time.Since(oldest) < 9*time.Minute {
 			t.Errorf("paris is behind on %d keys since %s", n, time.Since(oldest))
 		}
-		last.off = false
+		last.gone.Store(false)
 		time.Sleep(3 * b.o.Timing.Sweep)
 		if n, _, _ := b.dirty.behind("paris"); n != 0 {
 			t.Errorf("paris is still behind on %d keys", n)
@@ -118,7 +139,7 @@ func TestAnEmptiedMemberIsFilledByItself(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		g.all[2] = stores(1)[0]
-		last.Driver = g.all[2].heads
+		last.now.Store(g.all[2].heads)
 		time.Sleep(2 * b.o.Timing.Pulse)
 		if !b.members[2].amnesic.Load() {
 			t.Fatal("the emptied member is counted")
@@ -142,7 +163,7 @@ func TestWhatFailsAgainStaysKnownSinceItsFirstTime(t *testing.T) {
 		b.dirty.add("k", "paris")
 		_, since, _ := b.dirty.behind("paris")
 		time.Sleep(time.Hour)
-		if _, err := g.heads[2].Inject(faultblob.Fault{Kind: faultblob.Down, Times: 1}); err != nil {
+		if _, err := g.heads[2].Inject(faultblob.Fault{Kind: faultblob.Down}); err != nil {
 			t.Fatal(err)
 		}
 		if v, err := b.repairKey(t.Context(), "k"); err != nil || len(v.behind) != 1 {
@@ -151,6 +172,8 @@ func TestWhatFailsAgainStaysKnownSinceItsFirstTime(t *testing.T) {
 		if n, at, _ := b.dirty.behind("paris"); n != 1 || !at.Equal(since) {
 			t.Errorf("paris is behind on %d keys since %s, want since %s", n, at, since)
 		}
+		g.heal(t)
+		time.Sleep(time.Minute)
 		if v, err := b.repairKey(t.Context(), "k"); err != nil || len(v.behind) != 0 {
 			t.Errorf("repair gives %+v, %v", v, err)
 		}
@@ -166,14 +189,14 @@ func TestAFullRepairThatFailsIsPutOff(t *testing.T) {
 		b, last := g.running(t)
 		mustPut(t, b, "k", "x")
 		time.Sleep(time.Second)
-		last.off = true
+		last.gone.Store(true)
 		time.Sleep(2 * b.o.Timing.Sweep)
 		// It answers, but not for one key.
 		junk := strings.Repeat("x", maxHead+1)
 		if _, err := g.all[2].heads.Put(t.Context(), headPrefix+"j", strings.NewReader(junk), int64(len(junk)), blob.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		last.off = false
+		last.gone.Store(false)
 		time.Sleep(3 * b.o.Timing.Sweep)
 		first := mutations(b)["list"]
 		if first == 0 {

@@ -24,7 +24,13 @@ func (b *Bucket) Head(ctx context.Context, key string) (blob.Object, error) {
 		return blob.Object{}, err
 	}
 	if h == nil && b.o.Adopt != "" {
-		return b.source().Body.Head(ctx, key)
+		o, err := b.source().Body.Head(ctx, key)
+		if o.Meta[metaOp] == "" {
+			return o, err
+		}
+		if h, err = b.read(ctx, key); err != nil { // it was written through Spare since
+			return blob.Object{}, err
+		}
 	}
 	if !h.live() {
 		return blob.Object{}, b.noSuch(key)
@@ -55,7 +61,18 @@ func (b *Bucket) Get(ctx context.Context, key string, o blob.GetOptions) (*blob.
 		case err != nil:
 			return nil, err
 		case h == nil && b.o.Adopt != "":
-			return b.source().Body.Get(ctx, key, o)
+			r, err := b.source().Body.Get(ctx, key, o)
+			if err != nil || r.Meta[metaOp] == "" {
+				return r, err
+			}
+			_ = r.Close() // it was written through Spare since: its head says what it is
+			if h, err = b.read(ctx, key); err != nil {
+				return nil, err
+			}
+			if h == nil {
+				return nil, b.noSuch(key)
+			}
+			continue
 		case !h.live():
 			return nil, b.noSuch(key)
 		case o.Match != "" && o.Match != h.ETag:

@@ -204,8 +204,10 @@ func TestSilenceIsNotEmptiness(t *testing.T) {
 			for i := range 2 {
 				g.fail(i, faultblob.Fault{Kind: kind})
 			}
-			if p, err := g.b.List(t.Context(), blob.ListOptions{}); !errs.Is(err, errs.Unavailable) {
-				t.Errorf("%s: two of three members fail, and list gives %+v, %v", kind, p, err)
+			for _, prefix := range []string{"", "nothing there"} {
+				if p, err := g.b.List(t.Context(), blob.ListOptions{Prefix: prefix}); !errs.Is(err, errs.Unavailable) {
+					t.Errorf("%s: two of three members fail, and list of %q gives %+v, %v", kind, prefix, p, err)
+				}
 			}
 		})
 	}
@@ -229,6 +231,7 @@ func TestListRacesASlowMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newTrio(t, content3, 1)
 		g.put("k", "x")
+		synctest.Wait() // all members hold the head: nothing is read but listings
 		g.fail(0, faultblob.Fault{Kind: faultblob.BlackHole, Methods: []string{"list"}})
 		began := time.Now()
 		g.wantList(blob.ListOptions{}, []string{"k"}, nil)
@@ -253,14 +256,80 @@ func TestListCompletesAWriteThatOneMemberHolds(t *testing.T) {
 		}
 		deleted := &head{stamp: stamp{whole.Counter + 1, newOp(t.Context())}, Key: "k", Deleted: true}
 		g.plant(0, deleted)
+		g.down(2) // so that the reads meet it
 		before := g.b.Status().Counts.WriteBacks
 		g.wantList(blob.ListOptions{}, nil, nil)
 		if n := g.b.Status().Counts.WriteBacks - before; n != 1 {
 			t.Errorf("%d write-backs, want 1", n)
 		}
+		g.heal()
 		g.down(0)
 		g.wantList(blob.ListOptions{}, nil, nil) // it was not to be seen as deleted, and then be back
 	})
+}
+
+func TestListCompletesAFirstWriteThatOneMemberHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, content3, 1)
+		g.plant(0, &head{stamp: stamp{1, newOp(t.Context())}, Key: "k", Size: 1, ETag: "x"})
+		g.down(2)
+		g.wantList(blob.ListOptions{}, []string{"k"}, nil)
+		g.heal()
+		g.down(0)
+		g.wantList(blob.ListOptions{}, []string{"k"}, nil) // it was seen: it stays
+	})
+}
+
+// TestTagsThatAreNoFingerprintsAreNotCompared: two providers may give the same
+// one to different heads.
+func TestTagsThatAreNoFingerprintsAreNotCompared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, unique3, 1)
+		old := &head{stamp: stamp{1, newOp(t.Context())}, Key: "k", Size: 1, ETag: "x"}
+		now := &head{stamp: stamp{2, newOp(t.Context())}, Key: "k", Size: 2, ETag: "x"}
+		g.plant(0, old)
+		g.plant(1, now)
+		g.plant(2, now)
+		r, err := g.b.round(t.Context(), headPrefix, blob.ListOptions{})
+		if h := r.keys[0].heads; err != nil || h[0].tag != h[1].tag || h[0].size != h[1].size {
+			t.Fatalf("the heads differ in tag or size: %+v, %v", h, err)
+		}
+		p, err := g.b.List(t.Context(), blob.ListOptions{})
+		if err != nil || len(p.Objects) != 1 || p.Objects[0].Size != 2 {
+			t.Errorf("list gives %+v, %v", p, err)
+		}
+	})
+}
+
+// TestAHeadThatChangesUnderTheListingIsReadAtAMajority: what one member holds by
+// then may be a write that never completes.
+func TestAHeadThatChangesUnderTheListingIsReadAtAMajority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, content3, 1)
+		g.put("k", "x")
+		synctest.Wait()
+		deleted := &head{stamp: stamp{100, newOp(t.Context())}, Key: "k", Deleted: true}
+		g.b = g.open() // remembers no heads
+		lists := &afterList{Driver: g.heads[0], then: func() { g.plant(0, deleted) }}
+		g.b.members[0].Heads = blob.New(siteNames[0], lists)
+		g.down(2)
+		g.fail(1, faultblob.Fault{Kind: faultblob.Latency, Delay: time.Second, Methods: []string{"list"}}) // so that the first is asked for its head
+		g.wantList(blob.ListOptions{}, nil, nil)
+		g.heal()
+		g.down(0)
+		g.wantList(blob.ListOptions{}, nil, nil)
+	})
+}
+
+// afterList does something behind each listing.
+type afterList struct {
+	blob.Driver
+	then func()
+}
+
+func (a *afterList) List(ctx context.Context, o blob.ListOptions) (blob.Page, error) {
+	defer a.then()
+	return a.Driver.List(ctx, o)
 }
 
 func TestListReadsEachHeadOnce(t *testing.T) {
@@ -279,7 +348,7 @@ func TestListReadsEachHeadOnce(t *testing.T) {
 			}
 			synctest.Wait()
 			b := g.open() // remembers nothing
-			defer b.Close()
+			defer func() { _ = b.Close() }()
 			before := g.calls(b, "get")
 			list := func() uint64 {
 				p, err := b.List(t.Context(), blob.ListOptions{})
@@ -328,6 +397,31 @@ func TestLargePrefixesAreSteppedOver(t *testing.T) {
 	})
 }
 
+func TestManyPrefixesAreLookedIntoAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, content3, 1)
+		var want []string
+		for dir := range 40 {
+			want = append(want, fmt.Sprintf("%02d/", dir))
+			for i := range 25 {
+				h := &head{stamp: stamp{1, newOp(t.Context())}, Key: fmt.Sprint(want[dir], i), Size: 1, ETag: "x"}
+				for m := range g.stores {
+					g.plant(m, h)
+				}
+			}
+		}
+		g.pages = func() int { return 20 }
+		for i := range g.heads {
+			g.fail(i, faultblob.Fault{Kind: faultblob.Latency, Delay: 100 * time.Millisecond})
+		}
+		began := time.Now()
+		g.wantList(blob.ListOptions{Delimiter: "/"}, nil, want)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("%d prefixes took %s", len(want), took)
+		}
+	})
+}
+
 func TestListWhileAdopting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, pages := range []int{0, 1, 3} {
@@ -365,8 +459,8 @@ func TestReservedKeysAreNotListed(t *testing.T) {
 			o.Adopt = siteNames[0]
 			o.Reserved = []string{"m/own/"}
 		})
-		for i := range 30 {
-			g.plain(0, fmt.Sprintf("m/own/%02d", i), "x")
+		for i := range 200 {
+			g.plain(0, fmt.Sprintf("m/own/%03d", i), "x")
 		}
 		g.plain(0, "m/a", "x")
 		g.plain(0, "m/z", "x")
@@ -374,12 +468,18 @@ func TestReservedKeysAreNotListed(t *testing.T) {
 			if pages > 0 {
 				g.pages = func() int { return pages }
 			}
+			before := g.b.members[0].Body.Stats().Requests()
+			defer func() {
+				if n := g.b.members[0].Body.Stats().Requests() - before; n > 20 {
+					t.Errorf("%d requests: the reserved keys are gone through", n)
+				}
+			}()
 			for _, level := range []Level{Strong, Local} {
 				g.b.o.Level = level
-				p, err := g.b.List(t.Context(), blob.ListOptions{Prefix: "m/", Delimiter: "/", Limit: 50})
+				p, err := g.b.List(t.Context(), blob.ListOptions{Prefix: "m/", Limit: 50})
 				for err == nil && p.Next != "" {
 					var more blob.Page
-					more, err = g.b.List(t.Context(), blob.ListOptions{Prefix: "m/", Delimiter: "/", Limit: 50, After: p.Next})
+					more, err = g.b.List(t.Context(), blob.ListOptions{Prefix: "m/", Limit: 50, After: p.Next})
 					p = blob.Page{Objects: append(p.Objects, more.Objects...), Prefixes: append(p.Prefixes, more.Prefixes...), Next: more.Next}
 				}
 				if err != nil || len(p.Objects) != 2 || len(p.Prefixes) != 0 {
@@ -407,7 +507,7 @@ func TestLocalListIsThePlainKeysOfWhoAnswers(t *testing.T) {
 
 func TestListRefusesWhatCannotBeAPrefix(t *testing.T) {
 	b := openTest(t, stores(3), 1)
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	for _, o := range []blob.ListOptions{
 		{Prefix: strings.Repeat("k", blob.MaxKey+1)}, {Prefix: "\xff"}, {After: "\xff"}, {Delimiter: "\xff"}, {Delimiter: strings.Repeat("k", blob.MaxKey+1)},
 	} {
@@ -504,10 +604,10 @@ func (m *model) change() {
 		m.delete(key)
 		delete(m.live, key)
 	}
+	synctest.Wait()
 	if m.rng.IntN(2) == 0 {
 		m.b.heads = newHeadCache(1 + m.rng.IntN(4))
 	}
-	synctest.Wait()
 	m.heal()
 }
 

@@ -40,7 +40,7 @@ func newTrio(t *testing.T, classes []blob.Class, witnesses int, change ...func(*
 		}
 	}
 	g.b = g.open(change...)
-	t.Cleanup(func() { g.b.Close() })
+	t.Cleanup(func() { _ = g.b.Close() }) // it has no error to give
 	return g
 }
 

@@ -170,16 +170,11 @@ func (c *completion) sized(size int64) {
 
 // judge says why the object cannot be made, or nil.
 func (c *completion) judge() error {
-	for i, p := range c.parts {
-		if p.Size >= 0 && p.Size < blob.MinPart && i < len(c.parts)-1 {
-			return errs.Wrap(errs.Invalid, blob.ErrTooSmall, "part %d of %q has %d bytes, at least %d are needed", p.Number, c.key, p.Size, blob.MinPart)
-		}
-	}
 	able, need := len(c.whole)+len(c.done), c.b.bodies()
 	switch {
 	case able > 0 && able+len(c.partial) >= need:
-		return nil
-	case able == 0 && len(c.partial) == 0 && len(c.silent) < need, able+len(c.partial)+len(c.silent) < need && len(c.partial) == 0:
+		return c.tooSmall()
+	case len(c.partial) == 0 && able+len(c.silent) < need:
 		return c.b.noUpload(c.key)
 	case able == 0 && len(c.partial) > 0:
 		if n := c.neverSent(); n > 0 {
@@ -187,6 +182,15 @@ func (c *completion) judge() error {
 		}
 	}
 	return errs.E(errs.Unavailable, "bucket %s: %d of %d members have the parts of %q, %d must: %w", c.b.o.Name, able, len(c.t.IDs), c.key, need, errors.Join(c.silent...))
+}
+
+func (c *completion) tooSmall() error {
+	for i, p := range c.parts {
+		if p.Size >= 0 && p.Size < blob.MinPart && i < len(c.parts)-1 {
+			return errs.Wrap(errs.Invalid, blob.ErrTooSmall, "part %d of %q has %d bytes, at least %d are needed", p.Number, c.key, p.Size, blob.MinPart)
+		}
+	}
+	return nil
 }
 
 // neverSent gives the number of a part that so many members lack that it was

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5" // what S3 makes the tags of parts of
 	"encoding/hex"
+	"errors"
 	"hash"
 	"io"
 	"maps"
@@ -70,7 +71,7 @@ func (c *completion) bring(from, m *member, p blob.Part, offset int64) (heldPart
 		if err != nil {
 			return heldPart{}, err
 		}
-		defer r.Close()
+		defer func() { _ = r.Close() }() // all of it was read, or it failed
 		src = r
 	}
 	in := c.b.pace(&proven{r: src, sum: md5.New(), want: p.ETag}, cancel)
@@ -95,7 +96,7 @@ type proven struct {
 func (p *proven) Read(buf []byte) (int, error) {
 	n, err := p.r.Read(buf)
 	_, _ = p.sum.Write(buf[:n]) // a hash takes all
-	if err == io.EOF && hex.EncodeToString(p.sum.Sum(nil)) != p.want {
+	if errors.Is(err, io.EOF) && hex.EncodeToString(p.sum.Sum(nil)) != p.want {
 		err = errs.Wrap(errs.Unavailable, blob.ErrSuspect, "the bytes of a part are not those of its ETag %q", p.want)
 	}
 	return n, err

@@ -69,6 +69,9 @@ func (b *Bucket) readMarker(ctx context.Context, m *member, key, op string) mark
 	defer cancel()
 	began := time.Now()
 	data, tag, err := load(ctx, m.Heads, markerKey(key, op), maxMarker)
+	if m.amnesic.Load() {
+		return markReading{m: m, err: errAmnesic} // found out meanwhile: it may have been asked after its loss
+	}
 	if errs.Is(err, errs.NotFound) {
 		m.head.note(ctx, nil, time.Since(began))
 		return markReading{m: m}

@@ -94,7 +94,9 @@ func (p *part) send(ctx context.Context, body io.Reader) (string, error) {
 	late := time.AfterFunc(p.b.o.Timing.Quorum, cancel)
 	p.b.wgGo(func() {
 		for range left {
-			<-p.answers
+			if err := <-p.answers; err != nil {
+				p.b.log.Debug("a member misses a part", "bucket", p.b.o.Name, "key", p.key, "part", p.number, "err", err)
+			}
 		}
 		late.Stop()
 		stop()

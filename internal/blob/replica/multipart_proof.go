@@ -113,11 +113,3 @@ func (b *Bucket) dropProofs(ctx context.Context, op string) error {
 	}
 	return last
 }
-
-// isMultipartMD5 says whether a tag has the form that S3 gives to an object in
-// parts: an MD5 and a number.
-func isMultipartMD5(tag string) bool {
-	first, number, found := strings.Cut(tag, "-")
-	_, err := strconv.Atoi(number)
-	return found && err == nil && isMD5(first)
-}

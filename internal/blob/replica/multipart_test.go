@@ -96,8 +96,8 @@ func TestPartsMakeAnObjectEverywhere(t *testing.T) {
 			if err != nil || got.Parts != 2 || got.Header != o.Header || got.Meta["who"] != "me" || len(got.Meta) != 1 || got.Size != int64(len(one+two)) {
 				t.Errorf("%s: head gives %+v, %v", name, got, err)
 			}
-			g.wantEverywhere("dir/k", one+two)
 			synctest.Wait()
+			g.wantEverywhere("dir/k", one+two)
 			for i := range 3 {
 				r, err := g.stores[i].body.Get(t.Context(), "dir/k", blob.GetOptions{})
 				if err != nil {
@@ -161,7 +161,7 @@ func TestAnUploadGoesOnThroughAnotherGateway(t *testing.T) {
 		g := newTrio(t, unique3, 0)
 		id := g.create("k")
 		p := g.part("k", id, 1, "first")
-		g.b.Close()
+		_ = g.b.Close()
 		g.b = g.open()
 		parts, more, err := g.b.ListParts(t.Context(), "k", id, 0, 0)
 		if err != nil || more || len(parts) != 1 || parts[0].ETag != p.ETag || parts[0].Size != 5 {
@@ -329,9 +329,7 @@ func TestAbortedUploadsAreGone(t *testing.T) {
 			for other := range 3 { // whoever was away meanwhile, and whoever is now
 				g.down(other)
 				_, err := g.b.CompleteUpload(t.Context(), "k", id, []blob.Part{p}, blob.Condition{})
-				if other != down && down >= 0 {
-					wantNoUpload(t, "complete", err)
-				} else if err == nil {
+				if err == nil {
 					t.Error("an aborted upload was completed")
 				}
 				if all, err := g.b.ListUploads(t.Context(), ""); len(all) > 0 || err != nil {
@@ -339,6 +337,9 @@ func TestAbortedUploadsAreGone(t *testing.T) {
 				}
 				g.heal()
 			}
+			_ = g.b.AbortUpload(t.Context(), "k", id) // that it was aborted may not be known at every majority
+			_, err := g.b.CompleteUpload(t.Context(), "k", id, []blob.Part{p}, blob.Condition{})
+			wantNoUpload(t, "complete", err)
 			wantNoUpload(t, "abort again", g.b.AbortUpload(t.Context(), "k", id))
 			g.wantBody("k", "old")
 			time.Sleep(2 * g.b.o.Timing.Grace)
@@ -416,6 +417,7 @@ func TestListPartsShowsWhatWasAcknowledged(t *testing.T) {
 					id := g.create("k")
 					g.part("k", id, 1, "one")
 					g.part("k", id, 2, "old two")
+					time.Sleep(time.Second)
 					g.down(missed)
 					want := []blob.Part{g.part("k", id, 2, "two"), g.part("k", id, 3, "three"), g.part("k", id, 5, "five")}
 					g.heal()
@@ -429,7 +431,7 @@ func TestListPartsShowsWhatWasAcknowledged(t *testing.T) {
 						t.Fatalf("list parts gives %+v, %v, %v", rest, more, err)
 					}
 					for i, p := range append(got, rest...) {
-						if p.Number != want[i].Number || p.Size != want[i].Size && missed != silent || p.ETag != want[i].ETag && name == "content" && silent == missed {
+						if p.Number != want[i].Number || p.Size != want[i].Size || p.ETag != want[i].ETag {
 							t.Errorf("%s, %d missed, %d silent: listed %+v, sent %+v", name, missed, silent, p, want[i])
 						}
 					}

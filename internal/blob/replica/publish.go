@@ -133,6 +133,11 @@ func (b *Bucket) publishAt(ctx context.Context, m *member, h *head) error {
 	case !h.has(m.ID), h.Plain[m.ID] != "":
 		return nil
 	}
+	if h.Rev > 0 { // the write itself was published before; now a member more has it
+		if is, err := b.holdsPlain(ctx, m, h); err == nil && is {
+			return nil
+		}
+	}
 	_, err := m.Body.CopyFrom(ctx, h.Key, m.Heads, staged(h.Key, h.Op), blob.CopyOptions{})
 	if !errs.Is(err, errs.NotFound) {
 		m.body.note(ctx, err, time.Since(began))

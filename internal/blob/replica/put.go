@@ -149,7 +149,9 @@ func (b *Bucket) takers() ([]*member, error) {
 	return to, nil
 }
 
-// tooFew is the refusal to acknowledge what would not survive.
+// tooFew is the refusal to acknowledge what would not survive. Its causes stand
+// in it as text: a body that may be staged somewhere is no write that may have
+// been applied, because no head names it.
 func (b *Bucket) tooFew(n int, failed []error) error {
 	b.stats.refused.Add(1)
 	if len(failed) == 0 {
@@ -159,12 +161,21 @@ func (b *Bucket) tooFew(n int, failed []error) error {
 			}
 		}
 	}
-	err := errs.E(errs.Unavailable, "bucket %s: %d of %d members take objects, %d must: %w", b.o.Name, n, len(b.data), b.bodies(), errors.Join(failed...))
+	if len(failed) == 0 {
+		failed = []error{errFewTake}
+	}
+	err := errs.E(errs.Unavailable, "bucket %s: %d of %d members take objects, %d must: %w", b.o.Name, n, len(b.data), b.bodies(), certain{errors.Join(failed...)})
 	if _, need := Quorum(len(b.members)); len(b.data) == need && !b.o.Degraded {
 		return errs.WithHint(err, "a third member that holds objects, or degraded: allow, lets writes go on while one is down")
 	}
 	return err
 }
+
+// certain is the failure of a write that no head names. That some of its bodies
+// may have been stored is not a doubt about the write, and is not shown.
+type certain struct{ error }
+
+func (c certain) Is(target error) bool { return errors.Is(c.error, target) }
 
 // sendBody stages the body at one member.
 func (b *Bucket) sendBody(ctx context.Context, m *member, u *upload, body io.Reader, size int64) error {
@@ -175,8 +186,10 @@ func (b *Bucket) sendBody(ctx context.Context, m *member, u *upload, body io.Rea
 }
 
 // wait returns when the body is at enough members and a majority of registers
-// was read.
+// was read. Members that are nearly done are waited for a little longer: what
+// they have then stands in the first head, which saves a second one.
 func (u *upload) wait(ctx context.Context) error {
+	began := time.Now()
 	for need := u.b.bodies(); len(u.have) < need; {
 		if u.sent-len(u.failed) < need {
 			return u.b.tooFew(u.sent-len(u.failed), u.failed)
@@ -190,9 +203,31 @@ func (u *upload) wait(ctx context.Context) error {
 	}
 	select {
 	case err := <-u.asked:
-		return err
+		if err != nil {
+			return err
+		}
 	case <-ctx.Done():
 		return errs.Wrap(errs.Unavailable, ctx.Err(), "put %q: the writer left", u.key)
+	}
+	u.linger(min(max(minLinger, time.Since(began)/2), maxLinger))
+	return nil
+}
+
+const (
+	minLinger = 5 * time.Millisecond
+	maxLinger = 100 * time.Millisecond
+)
+
+func (u *upload) linger(d time.Duration) {
+	late := time.NewTimer(d)
+	defer late.Stop()
+	for u.sent > len(u.have)+len(u.failed) {
+		select {
+		case a := <-u.settled:
+			u.take(a)
+		case <-late.C:
+			return
+		}
 	}
 }
 

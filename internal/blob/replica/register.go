@@ -28,7 +28,11 @@ func (b *Bucket) readHead(ctx context.Context, m *member, key string) reading {
 	if !m.head.ready() {
 		return reading{m: m, err: errSkipped}
 	}
-	return b.peekHead(ctx, m, key)
+	r := b.peekHead(ctx, m, key)
+	if m.amnesic.Load() {
+		return reading{m: m, err: errAmnesic} // found out meanwhile: it may have been asked after its loss
+	}
+	return r
 }
 
 // peekHead reads the register of a member even if it may not be counted.

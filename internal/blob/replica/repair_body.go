@@ -50,6 +50,9 @@ func (k *mend) fill(ctx context.Context, regs registers) (again bool, err error)
 			k.bring(ctx, h, &all[i], from)
 		}
 	}
+	if k.overtaken(ctx, h, all) {
+		return true, nil
+	}
 	have, plain := hints(h, all)
 	for _, v := range all {
 		k.lacks(v.m, v.err)
@@ -58,6 +61,20 @@ func (k *mend) fill(ctx context.Context, regs registers) (again bool, err error)
 		return true, k.rehint(ctx, regs, have, plain)
 	}
 	return k.follow(ctx, h, all), nil
+}
+
+// overtaken says whether a body could not be brought because the key has changed
+// since, and the body it had went while it was read.
+func (k *mend) overtaken(ctx context.Context, h *head, all []stock) bool {
+	if !slices.ContainsFunc(all, func(v stock) bool { return errors.Is(v.err, errNotBrought) }) {
+		return false
+	}
+	now, err := k.b.read(ctx, h.Key)
+	if err != nil || now.at() == h.stamp {
+		return false
+	}
+	clear(k.refused)
+	return true
 }
 
 // hints gives what the head of h is to say of the members: those that have the
@@ -218,7 +235,7 @@ func (b *Bucket) readThrough(ctx context.Context, h *head, at place) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // nothing of it is used any more
 	in := b.pace(r, cancel)
 	defer in.stop()
 	c := newCheck(h)
@@ -248,7 +265,7 @@ func (k *mend) bring(ctx context.Context, h *head, to *stock, from [][]place) {
 		if err == nil {
 			err = k.b.stageCopy(ctx, to.m, h, y)
 		}
-		y.Close()
+		_ = y.Close() // it gives no error
 		if err == nil {
 			to.m.wrong.Delete(h.Op)
 			if to.corrupt {

@@ -294,7 +294,7 @@ func (k *mend) rehint(ctx context.Context, regs registers, have []string, plain 
 func (regs registers) sameHints() bool {
 	for _, a := range regs.at {
 		if a.err == nil && a.head.at() == regs.most.stamp && a.head.Rev == regs.most.Rev &&
-			!(slices.Equal(a.head.Have, regs.most.Have) && maps.Equal(a.head.Plain, regs.most.Plain)) {
+			(!slices.Equal(a.head.Have, regs.most.Have) || !maps.Equal(a.head.Plain, regs.most.Plain)) {
 			return false
 		}
 	}

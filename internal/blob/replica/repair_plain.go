@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sparecloud/spare/internal/blob"
 	"github.com/sparecloud/spare/internal/errs"
 )
 
@@ -19,12 +20,14 @@ func (k *mend) follow(ctx context.Context, h *head, all []stock) (again bool) {
 			if v.outside {
 				k.putBack(h, m)
 			}
-			fails[i] = k.b.publishAt(ctx, m, h)
+			fails[i] = k.b.copyPlain(ctx, m, h)
 		}
 	})
 	for i, v := range all {
 		switch {
 		case !v.whole() || v.plain:
+		case errs.Is(fails[i], errs.NotFound):
+			again = true // it was taken back in between: so the plain key was right, or the head is another
 		case fails[i] != nil:
 			k.lacks(v.m, fails[i])
 		default:
@@ -36,6 +39,14 @@ func (k *mend) follow(ctx context.Context, h *head, all []stock) (again bool) {
 		k.b.reclaim(h.Key, h)
 	}
 	return again
+}
+
+// copyPlain copies a member's staged body to its plain key, whatever that holds.
+func (b *Bucket) copyPlain(ctx context.Context, m *member, h *head) error {
+	began := time.Now()
+	_, err := m.Body.CopyFrom(ctx, h.Key, m.Heads, staged(h.Key, h.Op), blob.CopyOptions{})
+	m.body.note(ctx, err, time.Since(began))
+	return err
 }
 
 // putBack says that what a plain key holds was not written through Spare, and

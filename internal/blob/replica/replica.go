@@ -77,7 +77,7 @@ type Timing struct {
 	Hedge   time.Duration // until a body is asked for at a second member; default 300 ms
 	Stall   time.Duration // without a byte of a body; default 5 s
 	Pulse   time.Duration // between conditional writes that tell whether a member works; default 5 s
-	Sweep   time.Duration // between looks at what is due: staged bodies, keys to repair; default 1 min
+	Sweep   time.Duration // between looks at what is due: staged bodies, keys to repair; default 10 s
 	// Grace is longer than any request can take effect after it was signed (an
 	// S3 request is refused 15 minutes after its date), and than a reader needs
 	// to open the body that a head named. Staged bodies stay at least as long.
@@ -91,7 +91,7 @@ func (t *Timing) fill() {
 		fallback time.Duration
 	}{
 		{&t.Attempt, 2 * time.Second}, {&t.Quorum, 8 * time.Second}, {&t.Hedge, 300 * time.Millisecond},
-		{&t.Stall, 5 * time.Second}, {&t.Pulse, 5 * time.Second}, {&t.Sweep, time.Minute}, {&t.Grace, time.Hour},
+		{&t.Stall, 5 * time.Second}, {&t.Pulse, 5 * time.Second}, {&t.Sweep, 10 * time.Second}, {&t.Grace, time.Hour},
 	} {
 		if *d.v <= 0 {
 			*d.v = d.fallback

@@ -31,11 +31,11 @@ type simOutput struct {
 }
 
 // simModel is a register that holds the id of the last write; "" after a
-// delete. tags gives the ETags of the writes whose bytes are known: the one they
+// delete. It begins with first. tags gives the ETags of the writes whose bytes are known: the one they
 // have, and the one of their bytes.
-func simModel(tags map[string][2]string) porcupine.Model {
+func simModel(first string, tags map[string][2]string) porcupine.Model {
 	return porcupine.Model{
-		Init: func() any { return "" },
+		Init: func() any { return first },
 		Step: func(state, input, output any) (bool, any) {
 			if in := input.(simInput); in.write {
 				return true, in.id
@@ -70,21 +70,21 @@ func (r *simRun) verdict() string {
 	if len(r.broken) > 0 {
 		return strings.Join(r.broken, "\n")
 	}
-	if key := simViolation(r.history, math.MaxInt); key != "" {
+	if key := r.plan.violation(r.history, math.MaxInt); key != "" {
 		return fmt.Sprintf("the history of %q is not linearizable", key)
 	}
 	if r.probe != nil {
-		if key := simViolation(append(slices.Clip(r.history), r.probe.reads...), r.probe.step+1); key != "" {
+		if key := r.plan.violation(append(slices.Clip(r.history), r.probe.reads...), r.probe.step+1); key != "" {
 			return fmt.Sprintf("without %v from step %d on, the history of %q is not linearizable", r.probe.lost, r.probe.step, key)
 		}
 	}
 	return ""
 }
 
-// simViolation gives the first key whose history up to a step no register
+// violation gives the first key whose history up to a step no register
 // explains, or "". Operations that had not returned by then may have taken
 // effect, at any time, or not.
-func simViolation(history []*simOp, until int) string {
+func (p simPlan) violation(history []*simOp, until int) string {
 	tags := map[string][2]string{}
 	keys := map[string]bool{}
 	for _, o := range history {
@@ -105,7 +105,11 @@ func simViolation(history []*simOp, until int) string {
 				ops = append(ops, o.seen(key, until)...)
 			}
 		}
-		if !porcupine.CheckOperations(simModel(tags), ops) {
+		first := ""
+		if p.adopt {
+			first = simAdopted(key).id
+		}
+		if !porcupine.CheckOperations(simModel(first, tags), ops) {
 			return key
 		}
 	}
@@ -199,10 +203,9 @@ func (p *simProbe) read(of *simWorld) {
 	w.shut()
 }
 
-// rest checks what the members hold once all has come to rest, each alone: the
-// newest head that any of them has names a body that every member which is said
-// to hold it gives.
-func (w *simWorld) rest() {
+// rest checks what each member holds, alone, once all has come to rest: every
+// member that the newest head names has its body. whole: all members are right.
+func (w *simWorld) rest(when string, whole bool) {
 	var members []Member
 	for _, m := range w.members {
 		v := Member{ID: m.name, Heads: blob.New(m.name, m.heads)}
@@ -211,41 +214,64 @@ func (w *simWorld) rest() {
 		}
 		members = append(members, v)
 	}
-	b := simBucket(members, w.plan.timing, w.plan.degraded)
+	b := simBucket(members, w.plan)
 	defer b.Close()
-	ctx := context.Background()
 	for _, key := range w.keys() {
+		var at []*head
 		var newest *head
 		for _, m := range b.members {
-			r := b.peekHead(ctx, m, key)
-			if r.err != nil {
-				w.fault("at rest, the head of %s at %s: %v", key, m.ID, r.err)
+			r := b.peekHead(context.Background(), m, key)
+			if at = append(at, r.head); r.err != nil {
+				w.fault("%s, the head of %s at %s: %v", when, key, m.ID, r.err)
 			}
 			if r.head.newer(newest) {
 				newest = r.head
 			}
 		}
-		if !newest.live() {
-			continue
-		}
 		for _, m := range b.data {
-			if newest.has(m.ID) {
-				w.restBody(ctx, b, m, newest)
+			if newest.live() && newest.has(m.ID) {
+				w.restBody(when, b, m, newest)
+			}
+			if whole {
+				w.restPlain(when, b, m, key, newest)
+			}
+		}
+		for i, h := range at {
+			if whole && h.at() != newest.at() {
+				w.fault("%s, %s has the head %v of %s, another has %v", when, b.members[i].ID, h.at(), key, newest.at())
 			}
 		}
 	}
 }
 
-func (w *simWorld) restBody(ctx context.Context, b *Bucket, m *member, h *head) {
-	r, err := b.fetch(ctx, h, []place{{m: m}, {m: m, plain: true}}, 0, h.Size)
+// restPlain checks that a member's plain key holds what the head says, and that
+// the head says so.
+func (w *simWorld) restPlain(when string, b *Bucket, m *member, key string, h *head) {
+	ctx := context.Background()
+	if !h.live() {
+		if _, err := m.Body.Head(ctx, key); !errs.Is(err, errs.NotFound) {
+			w.fault("%s, %s is deleted and at the plain key of %s (%v)", when, key, m.ID, err)
+		}
+		return
+	}
+	if is, err := b.holdsPlain(ctx, m, h); err != nil || !is || !h.has(m.ID) {
+		w.fault("%s, the plain key of %s at %s holds %s: %v (%v); its head names it: %v", when, key, m.ID, h.Op, is, err, h.has(m.ID))
+	}
+}
+
+// restBody checks that a member gives the right bytes.
+func (w *simWorld) restBody(when string, b *Bucket, m *member, h *head) {
+	r, err := b.fetch(context.Background(), h, []place{{m: m}, {m: m, plain: true, match: h.Plain[m.ID]}}, 0, h.Size)
 	if err != nil {
-		at, plainErr := m.Body.Head(ctx, h.Key)
-		w.fault("at rest, %s is said to have %s (%s) and does not: %v; its plain key holds %s (%v)", m.ID, h.Key, h.Op, err, at.Meta[metaOp], plainErr)
+		w.fault("%s, %s is said to have %s (%s) and does not: %v", when, m.ID, h.Key, h.Op, err)
 		return
 	}
 	defer r.Close()
 	c := newCheck(h)
+	if c == nil {
+		return // adopted in parts
+	}
 	if _, err := io.Copy(c, r); err != nil || !c.ok() {
-		w.fault("at rest, %s gives %s with wrong bytes (%v)", m.ID, h.Key, err)
+		w.fault("%s, %s gives %s with wrong bytes (%v)", when, m.ID, h.Key, err)
 	}
 }

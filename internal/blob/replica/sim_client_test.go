@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/sparecloud/spare/internal/blob"
@@ -25,6 +26,7 @@ const (
 	simMulti  simVerb = "multi" // a put by multipart upload
 	simSweep  simVerb = "sweep" // what Bucket.Run does now and then
 	simRepair simVerb = "repair"
+	simAdopt  simVerb = "adopt"
 )
 
 // writes says whether the operation writes o.body under o.id.
@@ -65,7 +67,7 @@ func (o *simOp) label() string {
 	if o == nil {
 		return "-"
 	}
-	return fmt.Sprintf("c%d.%d", o.client, o.n)
+	return "c" + strconv.Itoa(o.client) + "." + strconv.Itoa(o.n)
 }
 
 func (o *simOp) String() string {
@@ -125,7 +127,9 @@ func (w *simWorld) end() {
 		if w.plan.faultless() && simKind(c.now.err) != "ok" && !errs.Is(c.now.err, errs.NotFound) {
 			w.fault("%v: nothing failed, and yet: %v", c.now, c.now.err)
 		}
-		c.now, c.ready = nil, w.step+w.rng.IntN(60)
+		if c.now, c.ready = nil, w.step+w.rng.IntN(w.plan.think); w.calm {
+			c.ready = w.step
+		}
 	}
 }
 
@@ -157,6 +161,8 @@ func (w *simWorld) perform(ctx context.Context, o *simOp) {
 		b.catchUp(ctx)
 	case simRepair:
 		_, o.err = b.Repair(ctx, RepairOptions{})
+	case simAdopt:
+		_, o.err = b.AdoptAll(ctx, RepairOptions{})
 	}
 }
 
@@ -235,6 +241,11 @@ func (w *simWorld) body(id string) (string, bool) {
 			if o.id == id && o.writes() {
 				return o.body, true
 			}
+		}
+	}
+	for _, key := range w.keys() {
+		if o := simAdopted(key); o.id == id {
+			return o.body, true
 		}
 	}
 	return "", false

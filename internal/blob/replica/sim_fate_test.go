@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sparecloud/spare/internal/blob"
+	"github.com/sparecloud/spare/internal/blob/memblob"
 	"github.com/sparecloud/spare/internal/errs"
 )
 
@@ -44,6 +45,9 @@ func (w *simWorld) drawFate(c *simCall) simFate {
 	f.request, f.answer, f.late = delayed(), delayed(), r.IntN(simLongest)
 	a, which := r.Float64(), r.IntN(4)
 	f.hangs, f.lives = r.IntN(2) == 0, r.IntN(3) > 0
+	if c.putsHead() {
+		a /= 2 // what a write leaves at some members only is what readers must settle
+	}
 	switch {
 	case w.calm:
 		return simFate{}
@@ -216,8 +220,33 @@ func (w *simWorld) weather() {
 	if r.Float64() < p.deaths && len(w.gates) < p.gates+2 {
 		w.kill(r)
 	}
-	if w.probe == nil && w.step >= p.probeAt {
+	switch {
+	case w.step < p.lossAt || w.lost:
+	case p.wipes:
+		w.wipe(w.members[r.IntN(len(w.members))])
+	case !p.degraded && !p.adopt:
 		w.probe = w.takeProbe()
+	}
+	w.lost = w.step >= p.lossAt
+}
+
+// wipe empties a member, and lets all know it that run: within a pulse of a
+// loss, before it is known, what the member says may be wrong.
+func (w *simWorld) wipe(m *simMember) {
+	w.logf("wipe %s", m.name)
+	m.heads.Restore(memblob.Open(memblob.Options{}).Snapshot())
+	if m.body != nil {
+		m.body.Restore(memblob.Open(memblob.Options{}).Snapshot())
+	}
+	if w.mutant != nil && w.mutant.deaf {
+		return
+	}
+	for _, g := range w.gates {
+		for _, known := range g.b.members {
+			if known.ID == m.name {
+				g.b.loses(known)
+			}
+		}
 	}
 }
 

@@ -19,21 +19,27 @@ import (
 type simMutant struct {
 	name  string
 	most  uint64 // schedules in which it must be caught
+	shape func(*simPlan)
+	deaf  bool // nobody learns of the loss of a member
 	apply func(w *simWorld, c *simCall) simAnswer
 	tell  func(c *simCall, a *simAnswer)
 }
 
 var simMutants = []simMutant{
-	{name: "V1 conditions dropped", most: 500, apply: func(_ *simWorld, c *simCall) simAnswer {
+	{name: "V1 conditions dropped", most: 1000, apply: func(_ *simWorld, c *simCall) simAnswer {
 		if c.putsHead() {
 			c.put.If = blob.Condition{}
 		}
 		return c.do(c)
 	}},
-	{name: "V2 tags of the bytes without stamp", most: 4000, apply: simTagsOfBytes},
+	{name: "V2 tags of the bytes without stamp", most: 1000, shape: func(p *simPlan) {
+		p.verbs, p.repeats = []simVerb{simPut, simPut, simGet}, 1
+	}, apply: simTagsOfBytes},
 	{name: "V3 a delete leaves nothing", most: 1000, apply: simNoTombstones},
-	{name: "V3b tombstone read only where nothing is", most: 4000, apply: simTombstonesAside},
-	{name: "6 a body is acknowledged before it is there", most: 500, apply: func(w *simWorld, c *simCall) simAnswer {
+	{name: "V3b tombstone read only where nothing is", most: 1000, shape: func(p *simPlan) {
+		p.verbs = []simVerb{simPut, simDelete, simGet}
+	}, apply: simTombstonesAside},
+	{name: "6 a body is acknowledged before it is there", most: 1000, apply: func(w *simWorld, c *simCall) simAnswer {
 		if c.id.heads && c.id.method == "put" && strings.HasPrefix(c.id.key, stagePrefix) && w.rng.IntN(2) == 0 {
 			if w.rng.IntN(2) == 0 {
 				w.haunt(c)
@@ -42,7 +48,7 @@ var simMutants = []simMutant{
 		}
 		return c.do(c)
 	}},
-	{name: "10 no answer is taken for absence", most: 500, tell: func(c *simCall, a *simAnswer) {
+	{name: "10 no answer is taken for absence", most: 1000, tell: func(c *simCall, a *simAnswer) {
 		if c.getsHead() && errs.Is(a.err, errs.Unavailable) {
 			a.err = errs.E(errs.NotFound, "no answer, so there is none")
 		}
@@ -53,7 +59,10 @@ var simMutants = []simMutant{
 		}
 		return c.do(c)
 	}},
-	{name: "a majority of one", most: 500, apply: func(w *simWorld, c *simCall) simAnswer {
+	{name: "11 a member that lost all is believed", most: 1000, shape: func(p *simPlan) {
+		p.wipes, p.adopt, p.degraded = true, false, false
+	}, deaf: true},
+	{name: "a majority of one", most: 1000, apply: func(w *simWorld, c *simCall) simAnswer {
 		if c.putsHead() && w.rng.IntN(2) == 0 {
 			return simAnswer{}
 		}

@@ -15,13 +15,19 @@ type simPlan struct {
 	members, data int
 	tags          []blob.Class // by member
 	gates         int
+	verbs         []simVerb
+	repeats       float64    // share of the bodies that come again
+	keys, keeps   int        // how many keys, and repairs and the like
+	think         int        // most steps between a client's operations
 	ops           [][]*simOp // by client
 	degraded      bool
 	timing        Timing
-	tick, leap    time.Duration // most that passes in a step, and in one in which nothing happens
+	tick          time.Duration // most that passes in a step in which something happens
 	driverLimit   time.Duration // after which a driver gives up by itself
 	oldest        time.Duration // age at which a provider refuses a request
-	probeAt       int           // step of the disaster
+	adopt         bool          // the first member has objects from before
+	wipes         bool          // a member loses all it has; else it is tried what the loss of f would leave
+	lossAt        int           // the step of that
 
 	// Probabilities: of a call, then of a step.
 	delayed, failing                 float64
@@ -31,15 +37,17 @@ type simPlan struct {
 // faultless says that all that happens is that things take their time, and less
 // of it than anybody's patience.
 func (p simPlan) faultless() bool {
-	return p.failing+p.outages+p.leaving+p.deaths == 0 && p.timing == Timing{}
+	return p.failing+p.outages+p.leaving+p.deaths == 0 && p.timing == Timing{} && !p.wipes
 }
 
-func newSimPlan(seed uint64) simPlan {
+// newSimPlan draws the plan. shape, unless it is nil, narrows it to where
+// something is looked for.
+func newSimPlan(seed uint64, shape func(*simPlan)) simPlan {
 	r := mrand.New(mrand.NewPCG(seed, 0))
 	p := simPlan{
 		seed: seed, members: 3, data: 2 + r.IntN(2), gates: 2,
-		tick: 4 * time.Millisecond, leap: time.Second, driverLimit: 10 * time.Second, oldest: 15 * time.Minute,
-		probeAt: r.IntN(700), delayed: 0.15 + 0.2*r.Float64(),
+		tick: 4 * time.Millisecond, driverLimit: 10 * time.Second, oldest: 15 * time.Minute,
+		lossAt: r.IntN(700), delayed: 0.15 + 0.2*r.Float64(),
 	}
 	if r.IntN(8) == 0 {
 		p.members, p.data = 5, 3+r.IntN(3)
@@ -48,6 +56,9 @@ func newSimPlan(seed uint64) simPlan {
 		p.tags = append(p.tags, [...]blob.Class{blob.ClassContent, blob.ClassUnique}[r.IntN(2)])
 	}
 	p.degraded = r.IntN(20) == 0
+	p.adopt = r.IntN(10) == 0
+	p.wipes = r.IntN(6) == 0 && !p.degraded && !p.adopt
+	p.think = 60
 	p.drawTiming(r)
 	if r.IntN(10) > 0 {
 		p.failing = [...]float64{0, 0.03, 0.1}[r.IntN(3)]
@@ -56,6 +67,19 @@ func newSimPlan(seed uint64) simPlan {
 		p.deaths = [...]float64{0, 0.002, 0.004}[r.IntN(3)]
 	}
 	p.pauses = [...]float64{0, 0.01}[r.IntN(2)]
+	p.repeats = 0.33
+	p.keys, p.keeps = 1+r.IntN(2), r.IntN(5)
+	p.verbs = []simVerb{simPut, simPut, simPut, simMulti, simDelete, simDelete, simGet, simGet, simGet, simHead, simList, simCopy}
+	if p.timing.Grace > 0 {
+		p.keeps = 8
+	} else if r.IntN(2) == 0 {
+		// Nobody helps a write along but readers, and there are many.
+		p.keys, p.keeps = 1, 0
+		p.verbs = []simVerb{simPut, simPut, simPut, simDelete, simGet, simGet, simHead, simHead}
+	}
+	if shape != nil {
+		shape(&p)
+	}
 	p.drawOps(r)
 	return p
 }
@@ -72,35 +96,43 @@ func (p *simPlan) drawTiming(r *mrand.Rand) {
 		return
 	}
 	// What is said of Grace must stay true: it is longer than all the rest.
-	const grace = 800 * time.Millisecond
-	p.timing = Timing{Attempt: grace / 40, Quorum: grace / 8, Hedge: grace / 100, Stall: grace / 20, Grace: grace}
-	p.oldest, p.driverLimit, p.leap = grace/4, grace/8, grace/8
+	const grace = 600 * time.Millisecond
+	p.timing = Timing{Attempt: grace / 10, Quorum: grace / 4, Hedge: grace / 100, Stall: grace / 10, Grace: grace}
+	p.oldest, p.driverLimit = grace/4, grace/8
+	p.think = 400
 }
 
 func (p *simPlan) drawOps(r *mrand.Rand) {
-	keys := []string{"k", "kk"}[:1+r.IntN(2)]
+	keys := []string{"k", "kk"}[:p.keys]
 	clients := 3 + r.IntN(2)
-	verbs := []simVerb{simPut, simPut, simPut, simMulti, simDelete, simDelete, simGet, simGet, simGet, simHead, simList}
-	if len(keys) > 1 {
-		verbs = append(verbs, simCopy)
-	}
 	p.ops = make([][]*simOp, clients)
 	for i := range 6 * (len(keys) + 1) {
 		c := i % clients
-		o := &simOp{client: c, n: len(p.ops[c]), verb: verbs[r.IntN(len(verbs))]}
+		o := &simOp{client: c, n: len(p.ops[c]), verb: p.verbs[r.IntN(len(p.verbs))]}
 		which := r.IntN(len(keys))
 		o.key, o.id = keys[which], fmt.Sprintf("w%d.%d", c, o.n)
 		o.part = r.IntN(4) == 0
 		o.src = keys[(which+1)%len(keys)]
 		o.body = "body of " + o.id
-		if r.IntN(3) == 0 { // equal bytes come again
+		if o.src == o.key && o.verb == simCopy {
+			o.verb = simGet // there is one key
+		}
+		if r.Float64() < p.repeats {
 			o.body = [...]string{"X", "Y"}[r.IntN(2)]
 		}
 		p.ops[c] = append(p.ops[c], o)
 	}
 	var keeper []*simOp
-	for n := range r.IntN(5) {
+	for n := range p.keeps {
 		keeper = append(keeper, &simOp{client: clients, n: n, verb: [...]simVerb{simSweep, simSweep, simRepair}[r.IntN(3)]})
+		if p.adopt && r.IntN(2) == 0 {
+			keeper[n].verb = simAdopt
+		}
 	}
 	p.ops = append(p.ops, keeper)
+}
+
+// simAdopted stands for the object that a key had before Spare, as a put.
+func simAdopted(key string) *simOp {
+	return &simOp{verb: simPut, key: key, id: "old " + key, body: "from before: " + key}
 }

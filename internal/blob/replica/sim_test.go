@@ -39,14 +39,21 @@ func schedules(t *testing.T, fallback int) uint64 {
 func simulate(t *testing.T, seed uint64, mutant *simMutant, logging bool) *simRun {
 	t.Helper()
 	run := &simRun{}
+	var shape func(*simPlan)
+	if mutant != nil {
+		shape = mutant.shape
+	}
 	synctest.Test(t, func(*testing.T) {
-		w := newSimWorld(newSimPlan(seed), mutant)
+		w := newSimWorld(newSimPlan(seed, shape), mutant)
 		w.logging = logging
 		w.run()
+		if !w.plan.wipes {
+			w.rest("before repair", w.plan.faultless() && !w.plan.adopt)
+		}
 		w.readAll(simAtRest)
 		w.shut()
-		w.rest()
-		if w.probe != nil && !w.plan.degraded {
+		w.rest(simAtRest, true)
+		if w.probe != nil {
 			w.probe.read(w)
 			run.probe = w.probe
 		}
@@ -61,7 +68,7 @@ func simulate(t *testing.T, seed uint64, mutant *simMutant, logging bool) *simRu
 func (r *simRun) String() string {
 	var b strings.Builder
 	p := r.plan
-	fmt.Fprintf(&b, "seed %d: %d members, %d with bodies, tags %v, degraded %v, grace %v\n", p.seed, p.members, p.data, p.tags, p.degraded, p.timing.Grace)
+	fmt.Fprintf(&b, "seed %d: %d members, %d with bodies, tags %v, degraded %v, grace %v, adopt %v\n", p.seed, p.members, p.data, p.tags, p.degraded, p.timing.Grace, p.adopt)
 	for _, e := range r.events {
 		fmt.Fprintln(&b, e)
 	}

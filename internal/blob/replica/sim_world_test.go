@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -9,6 +8,7 @@ import (
 	"log/slog"
 	mrand "math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -37,8 +37,10 @@ type simWorld struct {
 	ready   []simEvent // reused
 	calm    bool       // faults are over: all are up and what is late arrives
 	quiet   time.Duration
+	lost    bool // the loss of the plan has happened
 	probe   *simProbe
 	over    chan struct{}
+	wake    chan struct{} // something has arrived, or somebody gave up
 	broken  []string      // invariants that did not hold
 	counts  map[simID]int // calls that were alike
 	events  []string      // the log, if logging
@@ -100,23 +102,36 @@ func newSimWorld(p simPlan, mutant *simMutant) *simWorld {
 	return w
 }
 
-// found writes the members' record of the bucket, as the first Open does.
+// found writes what the first Open writes: the members' record of the bucket.
+// A bucket that is adopted has objects at its source, too.
 func (w *simWorld) found() {
-	data, err := json.Marshal(w.gates[0].b.config)
-	if err != nil {
-		panic(err)
-	}
+	c := w.gates[0].b.config
+	data, err := json.Marshal(c)
 	for _, m := range w.members {
-		if _, err := m.heads.Put(context.Background(), configKey, bytes.NewReader(data), int64(len(data)), blob.PutOptions{}); err != nil {
-			panic(err)
+		w.fill(m.heads, configKey, string(data), nil)
+	}
+	for _, key := range w.keys() {
+		if w.plan.adopt {
+			o := simAdopted(key)
+			w.fill(w.members[0].body, key, o.body, map[string]string{"n": o.id})
 		}
+	}
+	if err != nil {
+		w.fault("found: %v", err)
+	}
+}
+
+func (w *simWorld) fill(d *memblob.Driver, key, body string, meta map[string]string) {
+	_, err := d.Put(context.Background(), key, strings.NewReader(body), int64(len(body)), blob.PutOptions{Meta: meta})
+	if err != nil {
+		w.fault("fill %s: %v", key, err)
 	}
 }
 
 func emptySimWorld(p simPlan, mutant *simMutant) *simWorld {
 	return &simWorld{
 		plan: p, rng: mrand.New(mrand.NewPCG(p.seed, 1)), mutant: mutant, began: time.Now(),
-		over: make(chan struct{}), counts: map[simID]int{},
+		over: make(chan struct{}), wake: make(chan struct{}, 1), counts: map[simID]int{},
 	}
 }
 
@@ -134,18 +149,49 @@ func (w *simWorld) startGateway() *simGateway {
 		members = append(members[1:], members[0])
 		_ = i
 	}
-	timing := w.plan.timing
+	p := w.plan
 	if w.calm {
-		timing = Timing{Grace: timing.Grace} // nothing fails now but for impatience
+		p.timing = Timing{Grace: p.timing.Grace} // nothing fails now but for impatience
 	}
-	g.b = simBucket(members, timing, w.plan.degraded)
+	g.b = simBucket(members, p)
+	if records := w.records(g.b); len(records) > 0 {
+		newest, _ := g.b.newest(records)
+		g.b.take(*newest, records)
+	}
 	w.gates = append(w.gates, g)
 	return g
 }
 
+// records gives what the members know of the bucket at this moment, or nothing
+// while it is new.
+func (w *simWorld) records(b *Bucket) (all []record) {
+	known := false
+	for _, m := range b.members {
+		i := slices.IndexFunc(w.members, func(s *simMember) bool { return s.name == m.ID })
+		v := record{m: m}
+		r, err := w.members[i].heads.Get(context.Background(), configKey, blob.GetOptions{})
+		if err == nil {
+			known, v.config = true, new(Config)
+			err = json.NewDecoder(r).Decode(v.config)
+		}
+		if err != nil && !errs.Is(err, errs.NotFound) {
+			w.fault("%s: %v", configKey, err)
+		}
+		all = append(all, v)
+	}
+	if !known {
+		return nil
+	}
+	return all
+}
+
 // simBucket is what Open gives for a bucket that was founded.
-func simBucket(members []Member, timing Timing, degraded bool) *Bucket {
-	b, err := assemble(Options{Name: "sim", Members: members, Degraded: degraded, Timing: timing, Log: slog.New(slog.DiscardHandler)})
+func simBucket(members []Member, p simPlan) *Bucket {
+	o := Options{Name: "sim", Members: members, Degraded: p.degraded, Timing: p.timing, Log: slog.New(slog.DiscardHandler)}
+	if p.adopt {
+		o.Adopt = "m0"
+	}
+	b, err := assemble(o)
 	if err != nil {
 		panic(err)
 	}
@@ -160,12 +206,21 @@ func (w *simWorld) arrive(c *simCall) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.arrived = append(w.arrived, c)
+	w.stir()
+}
+
+func (w *simWorld) stir() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (w *simWorld) giveUp(c *simCall) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c.gaveUp = true
+	w.stir()
 }
 
 func (w *simWorld) hasGivenUp(c *simCall) bool {
@@ -247,6 +302,9 @@ func (w *simWorld) readAll(why string) []*simOp {
 	}
 	c.todo = append(c.todo, &simOp{verb: simList})
 	if why == simAtRest {
+		if w.plan.adopt {
+			c.todo = append(c.todo, &simOp{verb: simAdopt})
+		}
 		c.todo = append(c.todo, &simOp{verb: simRepair})
 	}
 	for n, o := range c.todo {
@@ -308,24 +366,37 @@ func (w *simWorld) turn() {
 }
 
 // idle lets time pass while nothing can happen: little while something comes
-// by itself, else more and more.
+// with the next steps, else until something arrives or is given up.
 func (w *simWorld) idle() {
 	d := w.plan.tick / 2
 	if !w.coming() {
-		d = min(max(d, w.quiet), w.plan.leap)
+		d = simQuiet
+		for _, c := range w.calls {
+			d = min(d, w.plan.driverLimit-time.Since(c.issued)+1)
+		}
 	}
-	time.Sleep(d)
+	select {
+	case <-w.wake:
+	default:
+	}
+	began, t := time.Now(), time.NewTimer(d)
+	select {
+	case <-t.C:
+	case <-w.wake:
+	}
+	t.Stop()
 	w.settle()
-	w.quiet += d
-	if len(w.zombies)+len(w.calls) > 0 {
-		w.quiet = min(w.quiet, simQuiet/2)
+	if w.quiet += time.Since(began); len(w.zombies)+len(w.calls) > 0 {
+		w.quiet = 0
 	}
 }
 
 // coming says whether the next steps alone make something possible.
 func (w *simWorld) coming() bool {
 	soon := func(c *simCall) bool { return c.ready > w.step && !c.hangs }
+	waits := func(c *simCall) bool { return c.to.m.state == simSilent }
 	return slices.ContainsFunc(w.calls, soon) || slices.ContainsFunc(w.zombies, soon) ||
+		slices.ContainsFunc(w.calls, waits) || slices.ContainsFunc(w.zombies, waits) ||
 		slices.ContainsFunc(w.clients, func(c *simClient) bool { return c.now == nil && len(c.todo) > 0 }) ||
 		slices.ContainsFunc(w.gates, func(g *simGateway) bool { return g.paused > w.step }) && !w.calm
 }

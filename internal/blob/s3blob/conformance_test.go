@@ -1,7 +1,9 @@
 package s3blob_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -30,6 +32,69 @@ func TestVersityConformance(t *testing.T) {
 			NoConditionalCopy:   true, // it ignores them
 		}
 	})
+}
+
+// Other servers each have their own limits (package qualify finds them): they
+// are held to what a replica does every day.
+func TestMinIOServesTheEveryday(t *testing.T) { everyday(t, peer.MinIO(t)) }
+
+func TestRcloneServesTheEveryday(t *testing.T) { everyday(t, peer.Rclone(t)) }
+
+func everyday(t *testing.T, srv *peer.Server) {
+	ctx := t.Context()
+	d := srv.Open(t, newBucket())
+	b := blob.New(srv.Name, d)
+	want := map[string][]byte{"a/small": []byte("small"), "a/large +%ü": bytes.Repeat([]byte("large "), 1<<20), "b": nil}
+	for key, body := range want {
+		o, err := b.Put(ctx, key, bytes.NewReader(body), int64(len(body)), blob.PutOptions{Meta: map[string]string{"op": "7"}})
+		if err != nil || o.ETag == "" {
+			t.Fatalf("put %s: %+v, %v", key, o, err)
+		}
+	}
+	same := func(key string, body []byte) {
+		t.Helper()
+		r, err := b.Get(ctx, key, blob.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("%s has %d bytes, want %d, %v", key, len(got), len(body), err)
+		}
+	}
+	for key, body := range want {
+		same(key, body)
+	}
+	p, err := b.List(ctx, blob.ListOptions{Delimiter: "/", Limit: 1})
+	if err != nil || len(p.Prefixes) != 1 || p.Prefixes[0] != "a/" || p.Next == "" {
+		t.Errorf("listed %+v, %v", p, err)
+	}
+	p, err = b.List(ctx, blob.ListOptions{Delimiter: "/", After: p.Next})
+	if err != nil || len(p.Prefixes) != 0 || len(p.Objects) != 1 || p.Objects[0].Key != "b" || p.Next != "" {
+		t.Errorf("listed %+v, %v", p, err)
+	}
+	if _, err := b.Copy(ctx, "c", "a/large +%ü", blob.CopyOptions{}); err != nil {
+		t.Error(err)
+	}
+	same("c", want["a/large +%ü"])
+	id, err := b.CreateUpload(ctx, "d", blob.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := b.UploadPart(ctx, "d", id, 1, bytes.NewReader(want["a/large +%ü"]), int64(len(want["a/large +%ü"])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.CompleteUpload(ctx, "d", id, []blob.Part{part}, blob.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	same("d", want["a/large +%ü"])
+	if err := b.Delete(ctx, "d", blob.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Head(ctx, "d"); !errs.Is(err, errs.NotFound) {
+		t.Errorf("head of what was deleted: %v", err)
+	}
 }
 
 // careful keeps versitygw from what it is known to get wrong, and the driver

@@ -33,11 +33,11 @@ func (d *Driver) Copy(ctx context.Context, dst string, from blob.Driver, src str
 		Bucket: d.bucket(), Key: &dst, CopySource: source.copySource(src, o.Version), CopySourceIfMatch: quote(o.Match),
 		MetadataDirective: types.MetadataDirectiveCopy,
 	}
-	header, any := func(*s3.Options) {}, pinned(false)
+	header, star := func(*s3.Options) {}, pinned(false)
 	var on blob.Condition
 	if r := o.Replace; r != nil {
 		var err error
-		if on, any, err = d.pin(ctx, dst, r.If); err != nil {
+		if on, star, err = d.pin(ctx, dst, r.If); err != nil {
 			return blob.Object{}, err
 		}
 		in.MetadataDirective, in.Metadata = types.MetadataDirectiveReplace, encodeMeta(r.Meta)
@@ -49,7 +49,7 @@ func (d *Driver) Copy(ctx context.Context, dst string, from blob.Driver, src str
 	out, err := d.client.CopyObject(a.ctx, in, header)
 	if err != nil {
 		obj, err := d.copyFailed(ctx, a, dst, source, src, o, on, err)
-		return obj, any.meant(err)
+		return obj, star.meant(err)
 	}
 	if out.CopyObjectResult == nil || unquote(out.CopyObjectResult.ETag) == "" {
 		return blob.Object{}, suspect(ask{writes: true}, "it names no ETag of the copy")

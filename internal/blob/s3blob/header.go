@@ -140,6 +140,8 @@ func (d *Driver) checkTag(etag *string, sum []byte, sse types.ServerSideEncrypti
 	tag := unquote(etag)
 	kms := sse == types.ServerSideEncryptionAwsKms || sse == types.ServerSideEncryptionAwsKmsDsse
 	switch sent := fmt.Sprintf("%x", sum); {
+	case sum == nil:
+		return "", suspect(ask{writes: true}, "it acknowledged a body that it does not have yet")
 	case tag == "":
 		return "", suspect(ask{writes: true}, "it names no ETag of what was written")
 	case d.opt.OpaqueTags || kms || !isMD5(tag) || strings.EqualFold(tag, sent):

@@ -67,7 +67,7 @@ func (d *Driver) CompleteUpload(ctx context.Context, key, id string, parts []blo
 		named[i] = types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: quote(p.ETag)}
 		size += p.Size
 	}
-	on, any, err := d.pin(ctx, key, c)
+	on, star, err := d.pin(ctx, key, c)
 	if err != nil {
 		return blob.Object{}, err
 	}
@@ -78,7 +78,7 @@ func (d *Driver) CompleteUpload(ctx context.Context, key, id string, parts []blo
 		IfMatch: quote(on.Match), IfNoneMatch: ifAbsent(on),
 	})
 	if err != nil {
-		return blob.Object{}, any.meant(d.lostUpload(ctx, a, writing(on), err))
+		return blob.Object{}, star.meant(d.lostUpload(ctx, a, writing(on), err))
 	}
 	tag := unquote(out.ETag)
 	if tag == "" {

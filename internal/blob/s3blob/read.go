@@ -92,7 +92,7 @@ func (d *Driver) Get(ctx context.Context, key string, o blob.GetOptions) (*blob.
 		_ = out.Body.Close()
 		return nil, err
 	}
-	r.Body = &body{d: d, a: a, rc: out.Body, left: r.Length}
+	r.Body = &body{d: d, a: a, rc: out.Body}
 	return r, nil
 }
 
@@ -185,10 +185,9 @@ func parseContentRange(s string) (first, last, size int64, ok bool) {
 
 // body reads an object. The watch for silence runs while a Read waits.
 type body struct {
-	d    *Driver
-	a    *attempt
-	rc   io.ReadCloser
-	left int64
+	d  *Driver
+	a  *attempt
+	rc io.ReadCloser // fails if less than Content-Length comes
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -198,11 +197,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.a.progress()
 	n, err := b.rc.Read(p)
 	b.a.pause()
-	b.left -= int64(n)
-	if err == io.EOF && b.left > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.d.unanswered(b.a, ask{}, err)
 	}
 	return n, err

@@ -94,7 +94,9 @@ var (
 	_ blob.Maker  = (*Driver)(nil)
 )
 
-// Open gives a driver. It connects when it is asked something.
+// Open gives a driver. It connects when it is asked something. Requests are
+// dated by the provider's clock as its last answer told it: a clock that is
+// wrong here fails the first request only (blob.ErrSkew).
 func Open(o Options) (*Driver, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -113,7 +115,7 @@ func Open(o Options) (*Driver, error) {
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
 		HTTPClient: &http.Client{
-			Transport:     direct{t},
+			Transport:     t,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		DisableS3ExpressSessionAuth: aws.Bool(true),

@@ -50,6 +50,18 @@ func TestAServerThatReadsNoBodyIsGivenUpAndHasNotApplied(t *testing.T) {
 	outcome{kind: errs.Unavailable}.check(t, err)
 }
 
+func TestABodyThatIsAcknowledgedBeforeItIsThereIsSuspect(t *testing.T) {
+	d := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"`+strings.Repeat("0", 32)+`"`)
+		w.WriteHeader(200)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}, func(o *s3blob.Options) { o.OpaqueTags = true })
+	const size = 64 << 20 // more than sockets hold
+	_, err := d.Put(t.Context(), "k", zeros(size), size, blob.PutOptions{})
+	outcome{kind: errs.Internal, is: blob.ErrSuspect, maybe: true}.check(t, err)
+}
+
 func zeros(n int64) io.Reader { return io.LimitReader(zero{}, n) }
 
 type zero struct{}
@@ -152,6 +164,9 @@ func TestAContextThatEndsIsInTheChain(t *testing.T) {
 		cancel()
 		outcome{kind: errs.Unavailable, is: context.DeadlineExceeded, maybe: call != "head" && call != "get" && call != "list"}.check(t, err)
 	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(silence/3, func() { cancel(errors.New("another provider was faster")) })
+	outcome{kind: errs.Unavailable, is: context.Canceled}.check(t, calls["get"](ctx, fake(t, hang)))
 }
 
 // endless is a body that does not come.

@@ -2,7 +2,6 @@ package s3blob
 
 import (
 	"crypto/tls"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -33,20 +32,4 @@ func transport(o Options) *http.Transport {
 		ReadBufferSize:        32 << 10,
 		DisableCompression:    true, // a body that is changed on its way has another length and digest
 	}
-}
-
-// direct gives the transport a streamed body as it is. The SDK wraps it so
-// that Close waits for a Read that is under way, and a request that is
-// cancelled closes its body: it would hang as long as the caller's body does.
-type direct struct{ next *http.Transport }
-
-// bodyKey holds the body in the request's context.
-type bodyKey struct{}
-
-func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
-	if body, ok := req.Context().Value(bodyKey{}).(io.Reader); ok {
-		req = req.WithContext(req.Context()) // a copy: the request is the SDK's
-		req.Body = io.NopCloser(body)
-	}
-	return d.next.RoundTrip(req)
 }

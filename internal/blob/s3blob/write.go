@@ -23,7 +23,7 @@ var unsigned = s3.WithAPIOptions(v4.SwapComputePayloadSHA256ForUnsignedPayloadMi
 // it is sent and its SHA-256 is signed; a larger one is sent as it is read, and
 // the request is broken off if it fails.
 func (d *Driver) Put(ctx context.Context, key string, body io.Reader, size int64, o blob.PutOptions) (blob.Object, error) {
-	on, any, err := d.pin(ctx, key, o.If)
+	on, star, err := d.pin(ctx, key, o.If)
 	if err != nil {
 		return blob.Object{}, err
 	}
@@ -41,7 +41,7 @@ func (d *Driver) Put(ctx context.Context, key string, body io.Reader, size int64
 	}
 	out, err := d.client.PutObject(a.ctx, in, send.sign, expires(o.Header))
 	if err != nil {
-		return blob.Object{}, any.meant(d.missed(ctx, a, on, err))
+		return blob.Object{}, star.meant(d.missed(ctx, a, on, err))
 	}
 	tag, err := d.checkTag(out.ETag, send.sum(), out.ServerSideEncryption)
 	if err != nil {
@@ -96,7 +96,7 @@ func (d *Driver) missed(ctx context.Context, a *attempt, c blob.Condition, err e
 
 // Delete implements [blob.Driver].
 func (d *Driver) Delete(ctx context.Context, key string, o blob.DeleteOptions) error {
-	on, any, err := d.pin(ctx, key, o.If)
+	on, star, err := d.pin(ctx, key, o.If)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (d *Driver) Delete(ctx context.Context, key string, o blob.DeleteOptions) e
 		return nil
 	}
 	r := d.answerOf(err)
-	err = any.meant(d.vague(ctx, r, d.judge(a, writing(on), err)))
+	err = star.meant(d.vague(ctx, r, d.judge(a, writing(on), err)))
 	if errs.Is(err, errs.NotFound) {
 		return nil // some say so; it is what was wanted
 	}

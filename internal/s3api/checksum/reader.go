@@ -38,7 +38,8 @@ type Reader struct {
 	md5    hash.Hash
 	sha256 hash.Hash
 	sums   blob.Sums
-	err    error
+	done   bool  // it ended and was right
+	err    error // what every further Read gives
 }
 
 // NewReader gives a reader that holds body to what was declared.
@@ -61,18 +62,18 @@ func NewReader(body io.Reader, w Want) *Reader {
 
 // Err gives why the body was found wrong; nil while it was not.
 func (r *Reader) Err() error {
-	if r.err == io.EOF {
+	if r.done {
 		return nil
 	}
 	return r.err
 }
 
 // Done says whether the body was read to its end and found right.
-func (r *Reader) Done() bool { return r.err == io.EOF }
+func (r *Reader) Done() bool { return r.done }
 
 // Sums gives the checksums that were declared, once the body was found right.
 func (r *Reader) Sums() blob.Sums {
-	if r.err != io.EOF {
+	if !r.done {
 		return nil
 	}
 	return r.sums
@@ -95,7 +96,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		if err == nil {
 			err = ends(r.body)
 		}
-		if r.err = r.judge(err); r.err != io.EOF {
+		if r.err = r.judge(err); !r.done {
 			return 0, r.err
 		}
 	case err != nil:
@@ -138,10 +139,11 @@ const maxEmpty = 100
 
 // judge turns how the body ended into io.EOF, or into what was wrong.
 func (r *Reader) judge(err error) error {
+	ended := err == io.EOF //nolint:errorlint // an io.EOF in another error is a failure
 	switch {
-	case err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF):
+	case !ended && !errors.Is(err, io.ErrUnexpectedEOF):
 		return err
-	case r.left > 0 || err != io.EOF:
+	case r.left > 0 || !ended:
 		return errs.Wrap(errs.Invalid, blob.ErrShort, "%d bytes are missing", r.left)
 	}
 	if r.sha256 != nil && !strings.EqualFold(hex.EncodeToString(r.sha256.Sum(nil)), r.want.SHA256) {
@@ -164,5 +166,6 @@ func (r *Reader) judge(err error) error {
 		}
 		r.sums[string(a)] = want
 	}
+	r.done = true
 	return io.EOF
 }

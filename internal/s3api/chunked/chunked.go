@@ -127,13 +127,22 @@ func (r *Reader) next() error {
 	if err := r.trailers(); err != nil {
 		return err
 	}
-	if _, err := r.in.ReadByte(); err != io.EOF {
-		if err == nil {
-			return malformed("something follows the last chunk")
-		}
+	return r.end()
+}
+
+// end gives io.EOF if the body ends here. minio-go writes one empty line too
+// many behind a trailer.
+func (r *Reader) end() error {
+	var rest [3]byte
+	n, err := io.ReadFull(r.in, rest[:])
+	switch {
+	case err == nil || n > 0 && string(rest[:n]) != "\r\n":
+		return malformed("something follows the last chunk")
+	case err == io.EOF, err == io.ErrUnexpectedEOF:
+		return io.EOF
+	default:
 		return short(err)
 	}
-	return io.EOF
 }
 
 func (r *Reader) endChunk() error {
@@ -254,7 +263,7 @@ func (r *Reader) line() (string, error) {
 
 // short makes the end of the body, where it must not be, an error.
 func short(err error) error {
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) { //nolint:errorlint // an io.EOF in another error is a failure
 		return errs.Wrap(errs.Invalid, blob.ErrShort, "aws-chunked")
 	}
 	return err

@@ -78,6 +78,16 @@ func TestEveryCutIsSeen(t *testing.T) {
 	}
 }
 
+func TestNoMoreThanDeclaredIsGiven(t *testing.T) {
+	framed := frame(rand.New(rand.NewPCG(1, 2)), []byte(strings.Repeat("x", 500)), false)
+	for _, size := range []int64{0, 1, 499} {
+		got, err := io.ReadAll(chunked.New(strings.NewReader(framed), chunked.Options{Size: size}))
+		if err == nil || int64(len(got)) > size {
+			t.Errorf("%d declared: %d bytes, %v", size, len(got), err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	f.Add([]byte(frame(rnd, []byte("hello world"), true)), true, int64(11))

@@ -9,7 +9,6 @@ import (
 
 // Request says of which request an answer speaks.
 type Request struct {
-	Method   string
 	Resource string // path of the URL, decoded
 	ID       string // x-amz-request-id
 	Host     string // x-amz-id-2: which server
@@ -40,14 +39,10 @@ func Write(w http.ResponseWriter, r Request, e *Error) {
 		return
 	}
 	h.Set("Content-Type", "application/xml")
-	if r.Method == http.MethodHead {
-		w.WriteHeader(e.Status)
-		return
-	}
 	doc := e.document(r)
 	h.Set("Content-Length", strconv.Itoa(len(doc)))
 	w.WriteHeader(e.Status)
-	_, _ = w.Write(doc) // a client that has gone is its own affair
+	_, _ = w.Write(doc) // a client that has gone is its own affair; to HEAD net/http gives no body
 }
 
 // forget takes out what was meant for another answer.

@@ -2,6 +2,7 @@ package s3xml
 
 import (
 	"encoding/xml"
+	"time"
 )
 
 // ListResult answers ListObjects and ListObjectsV2; pointers are left out
@@ -43,6 +44,15 @@ type CopyResult struct {
 	LastModified Time
 	ETag         string
 	Checksums
+}
+
+// Copied gives the result of a copy under its name. A store that does not tell
+// when it wrote has written now.
+func Copied(name, etag string, modified time.Time, sums map[string]string) *CopyResult {
+	if modified.IsZero() {
+		modified = time.Now()
+	}
+	return &CopyResult{XMLName: xml.Name{Space: Namespace, Local: name}, ETag: etag, LastModified: Time(modified), Checksums: NewChecksums(sums)}
 }
 
 // Checksums are the elements of an object's or a part's checksums.

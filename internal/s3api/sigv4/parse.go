@@ -162,6 +162,15 @@ func (s *Signature) scoped(credential string, bad s3err.Code) error {
 	return nil
 }
 
+// WrongRegion tells which region to sign for, so that clients do.
+func (s *Signature) WrongRegion(region string) error {
+	code := s3err.MalformedAuth
+	if s.Presigned {
+		code = s3err.MalformedQueryAuth
+	}
+	return code.Msg("The region %q is wrong; expecting %q.", s.Region, region).With("Region", region)
+}
+
 func knownPayload(p string) bool {
 	switch p {
 	case Unsigned, Streaming, StreamingSigned, StreamingPlain:

@@ -3,11 +3,19 @@ package sigv4_test
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/sparecloud/spare/internal/s3api/sigv4"
 )
 
 // odd is what keys and parameters are made of here.

@@ -1,6 +1,6 @@
 // Keys: / searches, g and a letter goes, ? tells. Browsers' own keys, fields
 // and assistive programs keep theirs.
-const places = { o: "/", s: "/services", i: "/incidents", j: "/journal" };
+const places = { o: "/", s: "/services", b: "/buckets", i: "/incidents", j: "/journal" };
 let going = 0;
 
 export function listen() {
