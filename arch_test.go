@@ -53,7 +53,7 @@ var floors = []struct{ pkg, may string }{
 	{"internal/s3api/chunked", "blob errs s3api/s3err"},
 	{"internal/s3api/sigv4", "s3api/s3err"},
 	{"internal/s3api/sigv2", "s3api/s3err s3api/sigv4"},
-	{"internal/s3api/target", "s3api/offer s3api/s3err s3api/sigv4"},
+	{"internal/s3api/target", "blob s3api/offer s3api/s3err s3api/sigv4"},
 	{"internal/s3api/payload", "blob s3api/checksum s3api/chunked s3api/s3err s3api/sigv4"},
 	{"internal/s3api/entity", "blob s3api/checksum s3api/s3err"},
 	{"internal/s3api/listing", "blob s3api/entity s3api/s3err s3api/s3xml"},
