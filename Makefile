@@ -19,13 +19,24 @@ test:
 	$(GO) test $(RACE) -timeout 20m $$($(GO) list ./... | grep -v /tests/)
 	$(GO) test -timeout 20m ./tests/...
 
-# Peers: nginx and HAProxy as other people's servers. Where packages cannot be
+# Peers: nginx and HAProxy as other people's servers, versitygw as an S3
+# provider, and the programs that people use with S3. Where packages cannot be
 # installed, the tests that need a peer skip and say so.
-test-deps:
-	@if ! { command -v nginx && command -v haproxy && command -v python3; } >/dev/null 2>&1; then \
+PEER_COMMANDS := nginx haproxy python3 aws rclone restic
+PEER_PACKAGES := nginx-light haproxy python3 awscli python3-boto3 rclone restic
+VERSITYGW := bin/peers/versitygw
+VERSITYGW_VERSION := v1.8.0
+
+test-deps: $(VERSITYGW)
+	@missing=; for c in $(PEER_COMMANDS); do command -v $$c >/dev/null 2>&1 || missing=1; done; \
+	{ python3 -c 'import boto3' || /usr/bin/python3 -c 'import boto3'; } 2>/dev/null || missing=1; \
+	if [ "$$missing" ]; then \
 	  if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light haproxy python3; \
-	  else echo "install nginx, haproxy and python3 to run every test"; fi; fi
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PEER_PACKAGES); \
+	  else echo "install $(PEER_PACKAGES) to run every test"; fi; fi
+
+$(VERSITYGW):
+	GOBIN=$(CURDIR)/bin/peers $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
 
 lint:
 	@mkdir -p bin

@@ -50,6 +50,14 @@
 // strict gate in front of the HTTP parser; edge/upstream is the HTTP/1.1
 // client that knows what it has sent.
 //
+// internal/blob is a provider's bucket: the types, the Driver that a provider
+// implements and the Bucket that users call; drivertest holds drivers to it,
+// memblob, fileblob and s3blob are drivers, faultblob breaks one on purpose,
+// qualify finds out what a provider's conditional writes are worth.
+// internal/blob/replica is one bucket over several: its DESIGN.md first, then
+// head.go, register.go, quorum.go, put.go, get.go. internal/s3api speaks S3 in
+// front of it; internal/objects opens and keeps what the estate declares.
+//
 // # Control plane
 //
 // internal/state is the seam to the store, with a conformance suite
@@ -75,7 +83,9 @@
 // internal/setup what spare init writes, internal/cli the command line.
 // internal/demo is an outsider: three clouds on one machine, customers who
 // write down everything, and faults that must be proven. tests/robustness is an outsider too: other people's servers, real
-// processes killed and stopped.
+// processes killed and stopped. tests/objects does the same to buckets, with
+// histories that are checked for linearizability; tests/s3clients lets aws,
+// boto3, rclone and restic at them.
 //
 // Each hard package has a DESIGN.md beside its code. Decisions that would be
 // asked about twice are in docs/adr.

@@ -161,3 +161,17 @@ func (g *gateway) awaitOpen() {
 		return ok && (b.State == apiv1.BucketUp || b.State == apiv1.BucketDegraded)
 	})
 }
+
+// empty removes what a folder holds.
+func empty(t *testing.T, dir string) {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

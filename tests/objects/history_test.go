@@ -186,3 +186,16 @@ func TestCheckerSeesStaleReads(t *testing.T) {
 		t.Error("a stale read passes")
 	}
 }
+
+func put(t *testing.T, b *blob.Bucket, key, id string) {
+	t.Helper()
+	body := content(id, 100)
+	if _, err := b.Put(t.Context(), key, bytes.NewReader(body), int64(len(body)), blob.PutOptions{}); err != nil {
+		t.Fatalf("put %q: %v", key, err)
+	}
+}
+
+func remove(t *testing.T, b *blob.Bucket, key string) error {
+	t.Helper()
+	return b.Delete(t.Context(), key, blob.DeleteOptions{})
+}

@@ -309,5 +309,5 @@ func compare(file, record Config) error {
 	}
 	slices.Sort(diffs)
 	return errs.WithHint(errs.E(errs.Conflict, "bucket %s: the file is not what its members know (%s): %s", file.Bucket, configKey, strings.Join(diffs, "; ")),
-		"put the file back, or make the change with `spare bucket move %s`", file.Bucket)
+		"put the file back as it was: the members of a bucket that holds objects are not exchanged by editing the file")
 }
