@@ -2,15 +2,13 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sparecloud/spare/internal/blob/qualify"
 	"github.com/sparecloud/spare/internal/blob/replica"
 	"github.com/sparecloud/spare/internal/config"
 	"github.com/sparecloud/spare/internal/errs"
@@ -60,100 +58,25 @@ func (e *env) declared(name string) (estate.Bucket, error) {
 	}
 	b, ok := st.Bucket(estate.BucketID(name))
 	if !ok {
-		return estate.Bucket{}, errs.WithHint(errs.E(errs.NotFound, "there is no bucket %q in %s", name, path), "spare bucket status lists those there are")
+		return estate.Bucket{}, errs.WithHint(errs.E(errs.NotFound, "there is no bucket %q in %s", name, path), "%s", knownBuckets(st))
 	}
 	return *b, nil
 }
 
+// knownBuckets names the first of the buckets that there are.
+func knownBuckets(st *estate.Estate) string {
+	if len(st.Buckets) == 0 {
+		return "the file declares none, under buckets"
+	}
+	var ids []string
+	for _, b := range st.Buckets[:min(10, len(st.Buckets))] {
+		ids = append(ids, string(b.ID))
+	}
+	return "there are: " + strings.Join(ids, ", ")
+}
+
 func (e *env) logTo(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
-}
-
-// probed is what `spare bucket probe --json` writes of one replica.
-type probed struct {
-	Site   string         `json:"site"`
-	Where  string         `json:"where"`
-	Heads  bool           `json:"heads"` // it may hold heads
-	Why    string         `json:"why,omitempty"`
-	Error  string         `json:"error,omitempty"`
-	Report qualify.Report `json:"report"`
-}
-
-func (e *env) bucketProbeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "probe BUCKET",
-		Short: "Try what each replica's provider really does",
-		Long: `Try what each replica's provider really does, where heads are to be kept:
-racing conditional writes, stale tags, reads and lists after writes. About 500
-small requests each, under a prefix of their own that is removed afterwards.
-
-A provider that ignores a condition cannot hold heads, whatever its
-documentation says. The exit code is 1 unless every replica may hold them.`,
-		Example:           "  spare bucket probe media\n  spare bucket probe media --json",
-		Args:              takes("BUCKET"),
-		ValidArgsFunction: e.bucketNames,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := e.declared(args[0])
-			if err != nil {
-				return err
-			}
-			list, err := e.probe(cmd.Context(), b, e.logTo(cmd.ErrOrStderr()), func(site, step string) {
-				e.progress(cmd, "%s: %s", site, step)
-			})
-			if err != nil {
-				return err
-			}
-			if err := e.print(cmd, map[string]any{"replicas": list}, func(w io.Writer) { showProbed(w, list) }); err != nil {
-				return err
-			}
-			return unfit(list)
-		},
-	}
-}
-
-func (e *env) probe(ctx context.Context, b estate.Bucket, log *slog.Logger, step func(site, name string)) ([]probed, error) {
-	o, err := objects.Declared(b, e.Connect(log), log)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = objects.Disconnect(o) }()
-	var list []probed
-	for _, m := range o.Members {
-		p := probed{Site: m.ID, Where: m.HeadsWhere}
-		p.Report, err = qualify.Run(ctx, m.Heads, qualify.Options{Step: func(name string) { step(m.ID, name) }})
-		p.Heads, p.Why = err == nil && p.Report.Class.Heads(), p.Report.Why()
-		if err != nil {
-			p.Error = err.Error()
-			if hint := errs.Hint(err); hint != "" {
-				p.Error += " (" + hint + ")"
-			}
-		}
-		list = append(list, p)
-	}
-	return list, ctx.Err()
-}
-
-func showProbed(w io.Writer, list []probed) {
-	t := newTable(w, "SITE", "CLASS", "HEADS", "VERSIONED", "PUT", "GET", "CLOCK", "WHERE", "WHY")
-	for _, p := range list {
-		why := p.Why
-		if p.Error != "" {
-			why = p.Error
-		}
-		t.row(p.Site, p.Report.Class, yesNo(p.Heads), yesNo(p.Report.Versioned), p.Report.PutP50.Round(100*time.Microsecond),
-			p.Report.GetP50.Round(100*time.Microsecond), p.Report.ClockOffset.Round(time.Second), p.Where, why)
-	}
-	t.flush()
-}
-
-func unfit(list []probed) error {
-	var bad []error
-	for _, p := range list {
-		if !p.Heads {
-			bad = append(bad, fmt.Errorf("%s cannot hold heads", p.Site))
-		}
-	}
-	return errors.Join(bad...)
 }
 
 func (e *env) bucketRepairCommand() *cobra.Command {
@@ -171,7 +94,7 @@ The exit code is 1 if something could not be repaired.`,
 		Args:              takes("BUCKET"),
 		ValidArgsFunction: e.bucketNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.care(cmd, args[0], func(ctx context.Context, b *replica.Bucket, o replica.RepairOptions) (replica.Progress, error) {
+			return e.care(cmd, args[0], cmd.Name() == "adopt", func(ctx context.Context, b *replica.Bucket, o replica.RepairOptions) (replica.Progress, error) {
 				o.Prefix = prefix
 				return b.Repair(ctx, o)
 			})
@@ -195,7 +118,7 @@ on where it was.`,
 		Args:              takes("BUCKET"),
 		ValidArgsFunction: e.bucketNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.care(cmd, args[0], func(ctx context.Context, b *replica.Bucket, o replica.RepairOptions) (replica.Progress, error) {
+			return e.care(cmd, args[0], cmd.Name() == "adopt", func(ctx context.Context, b *replica.Bucket, o replica.RepairOptions) (replica.Progress, error) {
 				return b.AdoptAll(ctx, o)
 			})
 		},
@@ -203,7 +126,7 @@ on where it was.`,
 }
 
 // care opens a bucket and runs work on it, with its progress on stderr.
-func (e *env) care(cmd *cobra.Command, name string, work func(context.Context, *replica.Bucket, replica.RepairOptions) (replica.Progress, error)) error {
+func (e *env) care(cmd *cobra.Command, name string, adopts bool, work func(context.Context, *replica.Bucket, replica.RepairOptions) (replica.Progress, error)) error {
 	spec, err := e.declared(name)
 	if err != nil {
 		return err
@@ -217,7 +140,7 @@ func (e *env) care(cmd *cobra.Command, name string, work func(context.Context, *
 		e.progress(cmd, "%s", oneLine(p))
 	}})
 	e.progress(cmd, "")
-	if perr := e.print(cmd, p, func(w io.Writer) { showProgress(w, name, p) }); err == nil {
+	if perr := e.print(cmd, p, func(w io.Writer) { showProgress(w, name, adopts, p) }); err == nil {
 		err = perr
 	}
 	if cerr := closeAll(); err == nil {
@@ -230,7 +153,7 @@ func (e *env) care(cmd *cobra.Command, name string, work func(context.Context, *
 }
 
 func oneLine(p replica.Progress) string {
-	s := fmt.Sprintf("%d keys, %d repaired, %.1f MiB copied", p.Keys, p.Repaired+p.Adopted, float64(p.Bytes)/(1<<20))
+	s := fmt.Sprintf("%d keys, %d repaired, %s copied", p.Keys, p.Repaired+p.Adopted, sizeOf(p.Bytes))
 	if p.Failed > 0 {
 		s += fmt.Sprintf(", %d failed", p.Failed)
 	}
@@ -240,8 +163,11 @@ func oneLine(p replica.Progress) string {
 	return s
 }
 
-func showProgress(w io.Writer, name string, p replica.Progress) {
-	say(w, "bucket %s: %s looked at, %d repaired, %d adopted, %.1f MiB copied, %d left over and removed", name, counted(p.Keys, "key"), p.Repaired, p.Adopted, float64(p.Bytes)/(1<<20), p.Swept)
+func showProgress(w io.Writer, name string, adopts bool, p replica.Progress) {
+	say(w, "bucket %s: %s looked at, %d repaired, %d adopted, %s copied, %d left over and removed", name, counted(p.Keys, "key"), p.Repaired, p.Adopted, sizeOf(p.Bytes), p.Swept)
+	if p.Keys == 0 && p.Pass == 0 && adopts && p.Done {
+		say(w, "nothing is left to adopt: objects that are new at the plain keys belong to nobody")
+	}
 	if p.Foreign > 0 {
 		say(w, "%s at plain keys only, which nobody wrote through Spare", counted(p.Foreign, "object"))
 	}
@@ -253,6 +179,20 @@ func showProgress(w io.Writer, name string, p replica.Progress) {
 	}
 	for _, key := range p.LostKeys {
 		say(w, "LOST: no site has the object %q", key)
+	}
+}
+
+// sizeOf gives a number of bytes for people.
+func sizeOf(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	case n < 1<<30:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	default:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 	}
 }
 

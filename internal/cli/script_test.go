@@ -16,6 +16,7 @@ import (
 
 	"github.com/sparecloud/spare/internal/api"
 	"github.com/sparecloud/spare/internal/api/apitest"
+	"github.com/sparecloud/spare/internal/app"
 	"github.com/sparecloud/spare/internal/cli"
 	"github.com/sparecloud/spare/internal/errs"
 	"github.com/sparecloud/spare/internal/journal"
@@ -41,6 +42,10 @@ func program() cli.Options {
 		Version: "1.2.3",
 		Run:     func(_ context.Context, o cli.RunOptions) error { return show("run", o) },
 		Process: func(_ context.Context, role string, o cli.RunOptions) error { return show("process "+role, o) },
+		Connect: app.Connect,
+		ServeFolder: func(ctx context.Context, o cli.FolderOptions) error {
+			return app.ServeFolder(ctx, app.FolderOptions(o))
+		},
 	}
 }
 

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -43,12 +45,8 @@ that has it, or on a network that you trust.`,
 				return errs.E(errs.Unsupported, "this program was built without a server")
 			}
 			o.Dir = args[0]
-			if o.Bucket == "" {
-				abs, err := filepath.Abs(o.Dir)
-				if err != nil {
-					return errs.Wrap(errs.Invalid, err, "folder %s", o.Dir)
-				}
-				o.Bucket = strings.ToLower(filepath.Base(abs))
+			if err := o.check(); err != nil {
+				return err
 			}
 			o.AccessKey, o.SecretKey = os.Getenv("SPARE_ACCESS_KEY"), os.Getenv("SPARE_SECRET_KEY")
 			if o.AccessKey == "" || len(o.SecretKey) < 8 {
@@ -60,6 +58,9 @@ that has it, or on a network that you trust.`,
 				return err
 			}
 			o.Ready = func(addr string) {
+				if !loopback(addr) {
+					o.Log.Warn("requests and objects pass in clear beyond this machine", "addr", addr, "remedy", "listen on loopback behind something that has TLS")
+				}
 				o.Log.Info("serving", "bucket", o.Bucket, "folder", o.Dir, "endpoint", "http://"+addr)
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
@@ -73,6 +74,38 @@ that has it, or on a network that you trust.`,
 	completeFlag(cmd, "listen", none)
 	l.register(cmd)
 	return cmd
+}
+
+var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+// check looks at what can be wrong before anything is made or listened on, and
+// names the bucket by its folder unless it has a name.
+func (o *FolderOptions) check() error {
+	abs, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return errs.Wrap(errs.Invalid, err, "folder %s", o.Dir)
+	}
+	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
+		return errs.E(errs.Invalid, "%s is not a folder", o.Dir)
+	}
+	if o.Bucket == "" {
+		o.Bucket = strings.ToLower(filepath.Base(abs))
+	}
+	if !bucketName.MatchString(o.Bucket) || len(o.Bucket)+len("-spare") > 63 {
+		return errs.WithHint(errs.E(errs.Invalid, "%q is not the name of a bucket that can have a companion: 3 to 57 lower-case letters, digits, '-' and '.'", o.Bucket),
+			"give one with --bucket")
+	}
+	if _, _, err := net.SplitHostPort(o.Listen); err != nil {
+		return errs.WithHint(errs.E(errs.Invalid, "--listen %q is not an address", o.Listen), "give one such as 127.0.0.1:9000")
+	}
+	return nil
+}
+
+// loopback reports an address that only this machine reaches.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
 }
 
 func folders(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -17,6 +17,9 @@ import (
 // its time.
 const stall = time.Minute
 
+// drain is how long the rest of a body that is refused may take.
+const drain = 2 * time.Second
+
 // answer is a response that counts, and that a stalled client cannot hold.
 type answer struct {
 	http.ResponseWriter

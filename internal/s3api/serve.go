@@ -146,9 +146,9 @@ func (c *call) fail(err error, host string) {
 	if ours && gone || c.w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	// net/http reads what is left of a small body before it answers the next
-	// request: not for ever.
-	_ = c.w.control.SetReadDeadline(time.Now().Add(stall))
+	// Before it answers, net/http reads what is left of a small body: not of
+	// one that does not go on.
+	_ = c.w.control.SetReadDeadline(time.Now().Add(drain))
 	s3err.Write(c.w, s3err.Request{Resource: c.r.URL.Path, ID: c.id, Host: host}, e)
 }
 

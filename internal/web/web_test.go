@@ -103,7 +103,7 @@ func (b *browser) csrf(t *testing.T) string {
 
 // all are the pages that anybody may look at.
 var all = []string{
-	"/", "/?q=shop", "/?show=unwell", "/?q=nobody", "/services", "/services?show=unwell", "/services/shop", "/services/blog", "/incidents", "/incidents?state=open",
+	"/", "/?q=shop", "/?show=unwell", "/?q=nobody", "/services", "/services?show=unwell", "/services/shop", "/services/blog", "/buckets", "/buckets?show=unwell", "/buckets/media", "/incidents", "/incidents?state=open",
 	"/incidents?state=closed", "/incidents/2026-03-01-7fbd2c", "/incidents/2026-02-28-6aaaab", "/journal", "/journal?q=virginia&kind=verdict",
 	"/journal?from=2026-03-01+11:00&to=2026-03-01T13:00", "/journal?before=2", "/journal?incident=2026-03-01-7fbd2c", "/journal/2", "/login", "/login?next=/services", "/keys", "/incidents/2026-03-01-7fbd2c/report",
 }

@@ -28,6 +28,14 @@ type liar struct {
 	list func(ctx context.Context, o blob.ListOptions) (blob.Page, error)
 	copy func(ctx context.Context, dst, src string, o blob.CopyOptions) (blob.Object, error)
 	done func(ctx context.Context, key, id string, parts []blob.Part, c blob.Condition) (blob.Object, error)
+	part error // of every part; nil = none
+}
+
+func (l *liar) UploadPart(ctx context.Context, key, id string, number int, body io.Reader, size int64) (blob.Part, error) {
+	if l.part != nil {
+		return blob.Part{}, l.part
+	}
+	return l.Driver.UploadPart(ctx, key, id, number, body, size)
 }
 
 func (l *liar) Put(ctx context.Context, key string, body io.Reader, size int64, o blob.PutOptions) (blob.Object, error) {

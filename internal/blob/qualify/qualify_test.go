@@ -200,6 +200,43 @@ func TestAProviderThatStumblesIsAskedAgain(t *testing.T) {
 	})
 }
 
+func TestARaceThatNobodyFinishedIsHeldAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var first atomic.Value
+		l := &liar{Driver: memblob.Open(memblob.Options{})}
+		l.put = func(ctx context.Context, key string, data []byte, o blob.PutOptions) (blob.Object, error) {
+			if o.If.Absent && strings.Contains(key, "race") {
+				first.CompareAndSwap(nil, key)
+				if first.Load() == key {
+					return blob.Object{}, errs.E(errs.Unavailable, "come again")
+				}
+			}
+			return l.store(ctx, key, data, o)
+		}
+		r, err := qualify.Run(t.Context(), blob.New("here", l), quick)
+		if err != nil || r.Class != blob.ClassContent {
+			t.Fatalf("class %q, %v: %s", r.Class, err, r.Why())
+		}
+		if f := finding(t, r, "conditional create"); !strings.Contains(f.Detail, "10 were told to come again") {
+			t.Errorf("found %+v", f)
+		}
+	})
+}
+
+func TestACheckThatOnlyTellsDoesNotEndTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &liar{Driver: memblob.Open(memblob.Options{}), part: errs.E(errs.Denied, "no parts")}
+		r, err := qualify.Run(t.Context(), blob.New("here", l), quick)
+		if err != nil || r.Class != blob.ClassContent {
+			t.Fatalf("class %q, %v", r.Class, err)
+		}
+		if f := finding(t, r, "multipart"); f.OK || !strings.Contains(f.Detail, "no parts") {
+			t.Errorf("found %+v", f)
+		}
+		empty(t, l.Driver)
+	})
+}
+
 func TestARunThatIsGivenUpLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -41,6 +41,7 @@ func mustAdopt(t *testing.T, b *Bucket) Progress {
 	if err != nil {
 		t.Fatalf("adopt: %v (%+v)", err, p)
 	}
+	synctest.Wait() // for the third member
 	return p
 }
 

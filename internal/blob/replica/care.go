@@ -61,6 +61,32 @@ func (b *Bucket) pulse(ctx context.Context, m *member) {
 	if r := b.readConfig(ctx, m); r.err == nil && r.config == nil {
 		b.loses(m)
 	}
+	if m.Body != nil && !m.body.up() {
+		began = time.Now()
+		err := b.tryBody(ctx, m)
+		m.body.note(ctx, err, time.Since(began))
+	}
+}
+
+// tryKey is what a member that took no bodies is tried with.
+const tryKey = "sys/try"
+
+// tryBody does to a member what a write does to it: without it, one that took
+// no bodies for a while would be asked for none, and never be seen to work
+// again while nobody writes. It is more than a kilobyte, so that a full disk
+// shows.
+func (b *Bucket) tryBody(ctx context.Context, m *member) error {
+	ctx, cancel := context.WithTimeout(ctx, b.o.Timing.Attempt)
+	defer cancel()
+	body := bytes.Repeat([]byte("spare"), 16<<10/5)
+	if _, err := m.Heads.Put(ctx, tryKey, bytes.NewReader(body), int64(len(body)), blob.PutOptions{}); err != nil {
+		return err
+	}
+	if err := m.Heads.Delete(ctx, tryKey, blob.DeleteOptions{}); err != nil {
+		return err
+	}
+	_, err := m.Body.List(ctx, blob.ListOptions{Limit: 1})
+	return err
 }
 
 func (b *Bucket) beat(ctx context.Context, m *member) error {

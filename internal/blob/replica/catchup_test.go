@@ -54,7 +54,7 @@ func (g *fleet) running(t *testing.T) (b *Bucket, last *away) {
 	t.Helper()
 	n := len(g.all) - 1
 	last = &away{Driver: g.heads[n]}
-	b = g.open(t, func(o *Options) { o.Members[n].Heads = blob.New(siteNames[n], last) })
+	b = g.open(t, func(o *Options) { o.Members[n].Heads, o.Timing.Sweep = blob.New(siteNames[n], last), time.Minute })
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- b.Run(ctx) }()

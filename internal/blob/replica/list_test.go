@@ -294,6 +294,8 @@ func TestTagsThatAreNoFingerprintsAreNotCompared(t *testing.T) {
 		if h := r.keys[0].heads; err != nil || h[0].tag != h[1].tag || h[0].size != h[1].size {
 			t.Fatalf("the heads differ in tag or size: %+v, %v", h, err)
 		}
+		g.down(2)
+		g.fail(1, faultblob.Fault{Kind: faultblob.Latency, Delay: time.Second, Methods: []string{"list"}}) // so that the first is asked for its head
 		p, err := g.b.List(t.Context(), blob.ListOptions{})
 		if err != nil || len(p.Objects) != 1 || p.Objects[0].Size != 2 {
 			t.Errorf("list gives %+v, %v", p, err)
@@ -393,6 +395,24 @@ func TestLargePrefixesAreSteppedOver(t *testing.T) {
 		}
 		if n := g.calls(g.b, "get"); n > 10 {
 			t.Errorf("%d reads for prefixes, whose listings tell that they are alive", n)
+		}
+	})
+}
+
+func TestAFullPageTakesOneListingOfAMajority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, content3, 1)
+		for i := range 20 {
+			g.put(fmt.Sprintf("%02d", i), "x")
+		}
+		g.pages = func() int { return 10 }
+		before := g.calls(g.b, "list")
+		p, err := g.b.List(t.Context(), blob.ListOptions{Limit: 10})
+		if err != nil || len(p.Objects) != 10 || p.Next != "09" {
+			t.Errorf("list gives %+v, %v", p, err)
+		}
+		if n := g.calls(g.b, "list") - before; n != 2 {
+			t.Errorf("%d listings for one page", n)
 		}
 	})
 }

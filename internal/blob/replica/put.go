@@ -135,11 +135,11 @@ func (w *whileOpen) Read(p []byte) (int, error) {
 }
 
 // takers gives the members that a body is sent to: those that take bodies at
-// present. Where they would not be enough, all are tried.
+// present. One that did not is tried by pulses, not by clients' bodies.
 func (b *Bucket) takers() ([]*member, error) {
 	var to []*member
 	for _, m := range b.data {
-		if m.body.ready() && m.head.up() {
+		if m.body.up() && m.head.up() {
 			to = append(to, m)
 		}
 	}

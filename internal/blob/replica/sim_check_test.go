@@ -215,7 +215,7 @@ func (w *simWorld) rest(when string, whole bool) {
 		members = append(members, v)
 	}
 	b := simBucket(members, w.plan)
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	for _, key := range w.keys() {
 		var at []*head
 		var newest *head
@@ -266,7 +266,7 @@ func (w *simWorld) restBody(when string, b *Bucket, m *member, h *head) {
 		w.fault("%s, %s is said to have %s (%s) and does not: %v", when, m.ID, h.Key, h.Op, err)
 		return
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	c := newCheck(h)
 	if c == nil {
 		return // adopted in parts

@@ -213,7 +213,7 @@ func (w *simWorld) gets(ctx context.Context, b *Bucket, o *simOp) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return err

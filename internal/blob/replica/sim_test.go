@@ -13,6 +13,17 @@ import (
 	"time"
 )
 
+// The simulator. Several gateways, each a Bucket of its own, work over the same
+// members in one synctest bubble. Every call of a driver parks at a gate
+// (sim_gate_test.go); a scheduler waits until nothing moves, sorts what is
+// parked by names that do not depend on goroutines, and lets one event happen
+// that the seed chooses (sim_schedule_test.go, sim_fate_test.go): so a seed
+// decides a history. What clients saw is checked for linearizability with
+// porcupine, and what members hold with invariants (sim_check_test.go). Defects
+// that are built in between show that the checks find them (sim_mutant_test.go).
+//
+//	go test -run Linearizable -sim.seed 637 ./internal/blob/replica
+//	SPARE_SIM=100000 go test -timeout 2h -run Linearizable ./internal/blob/replica
 var simSeed = flag.Uint64("sim.seed", 0, "run this one schedule of the simulator and print its events")
 
 // schedules gives how many to run: SPARE_SIM says so, or fallback; fewer with
@@ -117,6 +128,9 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 
 func TestSeedDecidesAll(t *testing.T) {
 	n := uint64(100)
+	if simRaces {
+		n = 20
+	}
 	for seed := range n {
 		a, b := simulate(t, seed+1, nil, true).String(), simulate(t, seed+1, nil, true).String()
 		if a == b {

@@ -156,9 +156,8 @@ func (o *Options) complete() error {
 		if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return errs.E(errs.Invalid, "bucket %s: the endpoint is a URL with a host and at most a path: keys are given apart", o.Bucket)
 		}
-		host := u.Hostname()
 		o.SignBodies = o.SignBodies || u.Scheme == "http"
-		o.PathStyle = o.PathStyle || net.ParseIP(host) != nil || host == "localhost"
+		o.PathStyle = o.PathStyle || u.Hostname() == "localhost" // for an IP address the SDK does so
 		o.Endpoint = strings.TrimRight(o.Endpoint, "/")
 	}
 	o.SignBodies = o.SignBodies && o.AccessKey != ""
