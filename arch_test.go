@@ -88,7 +88,7 @@ var floors = []struct{ pkg, may string }{
 	{"internal/demo/proof", "apiv1 demo/load demo/shop"},
 	{"internal/demo/screen", "demo/load demo/proof"},
 	{"internal/demo", "apiv1 demo/group demo/load demo/proof demo/screen demo/shop errs"},
-	{"internal/cli", "api apiv1 blob/qualify blob/replica config demo demo/screen durable errs estate journal objects report setup"},
+	{"internal/cli", "api apiv1 blob blob/qualify blob/replica config demo demo/screen durable errs estate journal objects report setup"},
 	{"cmd/spare", "app cli"},
 }
 

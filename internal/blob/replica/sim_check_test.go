@@ -67,18 +67,21 @@ type simRun struct {
 
 // verdict says what is wrong with a run, or "".
 func (r *simRun) verdict() string {
-	if len(r.broken) > 0 {
-		return strings.Join(r.broken, "\n")
-	}
+	return strings.Trim(strings.Join(append(slices.Clip(r.broken), r.seen()), "\n"), "\n")
+}
+
+// seen says what clients saw that is wrong, or "".
+func (r *simRun) seen() string {
 	if key := r.plan.violation(r.history, math.MaxInt); key != "" {
 		return fmt.Sprintf("the history of %q is not linearizable", key)
 	}
-	if r.probe != nil {
-		if key := r.plan.violation(append(slices.Clip(r.history), r.probe.reads...), r.probe.step+1); key != "" {
-			return fmt.Sprintf("without %v from step %d on, the history of %q is not linearizable", r.probe.lost, r.probe.step, key)
-		}
+	if r.probe == nil {
+		return ""
 	}
-	return ""
+	if key := r.plan.violation(append(slices.Clip(r.history), r.probe.reads...), r.probe.step+1); key != "" {
+		return fmt.Sprintf("without %v from step %d on, the history of %q is not linearizable", r.probe.lost, r.probe.step, key)
+	}
+	return strings.Join(r.probe.broken, "\n")
 }
 
 // violation gives the first key whose history up to a step no register
@@ -159,10 +162,11 @@ func (o *simOp) seen(key string, until int) []porcupine.Operation {
 // simProbe is a disaster: f members are lost for good, and somebody new reads
 // what the others have.
 type simProbe struct {
-	step  int
-	lost  []int
-	held  [][2]*memblob.Snapshot // by member: heads, bodies
-	reads []*simOp
+	step   int
+	lost   []int
+	held   [][2]*memblob.Snapshot // by member: heads, bodies
+	reads  []*simOp
+	broken []string // reads that failed
 }
 
 func (w *simWorld) takeProbe() *simProbe {
@@ -199,7 +203,7 @@ func (p *simProbe) read(of *simWorld) {
 	for _, o := range p.reads {
 		o.call, o.ret = p.step+1, p.step+1
 	}
-	of.broken = append(of.broken, w.broken...)
+	p.broken = w.broken
 	w.shut()
 }
 

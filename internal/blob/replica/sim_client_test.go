@@ -27,6 +27,7 @@ const (
 	simSweep  simVerb = "sweep" // what Bucket.Run does now and then
 	simRepair simVerb = "repair"
 	simAdopt  simVerb = "adopt"
+	simPulse  simVerb = "pulse"
 )
 
 // writes says whether the operation writes o.body under o.id.
@@ -161,6 +162,12 @@ func (w *simWorld) perform(ctx context.Context, o *simOp) {
 		b.catchUp(ctx)
 	case simRepair:
 		_, o.err = b.Repair(ctx, RepairOptions{})
+	case simPulse:
+		for _, m := range b.members {
+			if !m.head.up() || !m.body.up() {
+				b.wgGo(func() { b.pulse(ctx, m) })
+			}
+		}
 	case simAdopt:
 		_, o.err = b.AdoptAll(ctx, RepairOptions{})
 	}

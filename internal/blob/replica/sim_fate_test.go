@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"io"
 	mrand "math/rand/v2"
 	"time"
@@ -220,6 +221,9 @@ func (w *simWorld) weather() {
 	if r.Float64() < p.deaths && len(w.gates) < p.gates+2 {
 		w.kill(r)
 	}
+	if w.step%simPulses == 0 {
+		w.pulse()
+	}
 	switch {
 	case w.step < p.lossAt || w.lost:
 	case p.wipes:
@@ -228,6 +232,22 @@ func (w *simWorld) weather() {
 		w.probe = w.takeProbe()
 	}
 	w.lost = w.step >= p.lossAt
+}
+
+// simPulses is how many steps there are between the gateways' pulses.
+const simPulses = 100
+
+// pulse lets every gateway try the members that it takes for broken, as
+// Bucket.Run does, which tries the others too.
+func (w *simWorld) pulse() {
+	for _, g := range w.alive() {
+		o := &simOp{client: 100 + g.n, n: w.step, verb: simPulse, gate: g}
+		var ctx context.Context
+		ctx, o.cancel = simContext(w.plan.seed, o)
+		w.pulses = append(w.pulses, o)
+		go w.perform(ctx, o)
+	}
+	w.settle()
 }
 
 // wipe empties a member, and lets all know it that run: within a pulse of a

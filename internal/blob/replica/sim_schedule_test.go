@@ -214,7 +214,7 @@ func (w *simWorld) shut() {
 	w.closed = true
 	w.mu.Unlock()
 	close(w.over)
-	for _, o := range w.history {
+	for _, o := range slices.Concat(w.history, w.pulses) {
 		o.cancel()
 	}
 	for _, g := range w.gates {

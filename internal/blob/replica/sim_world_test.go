@@ -27,6 +27,7 @@ type simWorld struct {
 	gates   []*simGateway
 	clients []*simClient
 	history []*simOp
+	pulses  []*simOp
 	mutant  *simMutant // negative control; nil = the protocol as it is
 
 	step    int
