@@ -200,6 +200,11 @@ func (b *buckets) list(e *estate.Estate) []health.Bucket {
 	return out
 }
 
+// said gives the buckets of which a data process has said how they stand.
+func (b *buckets) said(e *estate.Estate) []health.Bucket {
+	return slices.DeleteFunc(b.list(e), func(s health.Bucket) bool { return s.Reason == notSaid })
+}
+
 // bucketWait bounds how long a reload waits for the replicas' own word.
 const bucketWait = 5 * time.Second
 

@@ -211,7 +211,7 @@ func impactDoc(i incident.Impact) apiv1.Impact {
 // snapshot is what a scrape of /metrics shows.
 func (c *control) snapshot() metrics.Snapshot {
 	st := c.failover.Status()
-	s := metrics.Snapshot{Epoch: st.Epoch, Buckets: c.buckets.list(c.estate.Load())}
+	s := metrics.Snapshot{Epoch: st.Epoch, Buckets: c.buckets.said(c.estate.Load())}
 	for _, t := range c.latest() {
 		s.Traffic = append(s.Traffic, t)
 	}

@@ -128,7 +128,7 @@ type bucketPage struct {
 	Sites   map[string]apiv1.Site
 	Service string // its name in the journal
 	Losses  []loss
-	Lost    bool // a site is lost already
+	Lost    bool   // a site is lost already
 	Needs   string // what the losses are judged by
 	Tallies []bucketTally
 	Open    []apiv1.Incident // that touch it

@@ -110,3 +110,23 @@ func TestEmptyFolderGivesWayToAnObject(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// An object that made room for a folder stays one file, whatever comes.
+func TestObjectBesideAFolderIsOneFile(t *testing.T) {
+	d := open(t, t.TempDir())
+	mustPut(t, d, "a", "old")
+	mustPut(t, d, "a/b", "below")
+	mustDelete(t, d, "a/b")
+	mustPut(t, d, "a", "new")
+	if got := fileNames(t, d.dir); len(got) != 2 {
+		t.Errorf("the folder holds %q, want %s and one file", got, metaDir)
+	}
+	if got := mustGet(t, d, "a"); got != "new" {
+		t.Errorf("got %q", got)
+	}
+	mustDelete(t, d, "a")
+	mustPut(t, d, "a", "again") // under its own name, now that it is free
+	if got := fileNames(t, d.dir); !slices.Equal(got, []string{metaDir, "a"}) {
+		t.Errorf("the folder holds %q", got)
+	}
+}

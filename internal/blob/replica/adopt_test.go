@@ -165,7 +165,12 @@ func TestAdoptionGoesOnWhereItStopped(t *testing.T) {
 		for run := 0; ; run++ {
 			b := g.open(t, adopts, func(o *Options) { o.Members[0].Body = blob.New("virginia", reads) })
 			ctx, stop := context.WithCancel(t.Context())
+			first := true
 			p, err := b.AdoptAll(ctx, RepairOptions{Progress: func(p Progress) {
+				if first && p.Keys < 40*run {
+					t.Errorf("run %d begins with %d keys", run, p.Keys)
+				}
+				first = false
 				if copies = reads.count("get"); copies > 60*(run+1) {
 					stop()
 				}
@@ -456,6 +461,23 @@ func TestAdoptionWithoutOneOfThreeLeavesTheRestToRepair(t *testing.T) {
 		g.wantWhole(t)
 		if r := b.readConfig(t.Context(), b.members[2]); r.config == nil || r.config.Adopt != "" {
 			t.Errorf("paris has the record %+v", r.config)
+		}
+	})
+}
+
+func TestWhatSpareWroteIsNotAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newFleet(3, 1)
+		putPast(t, g.all[0], "k", "x")
+		if _, err := g.all[0].body.Put(t.Context(), "ours", strings.NewReader("y"), 1, blob.PutOptions{Meta: bodyMeta(someOp("a"), nil)}); err != nil {
+			t.Fatal(err)
+		}
+		b := g.open(t, adopts)
+		if p := mustAdopt(t, b); p.Adopted != 1 {
+			t.Errorf("adopt gives %+v", p)
+		}
+		if n := names(t, g.all[0].heads, headPrefix); !slices.Equal(n, []string{"k"}) {
+			t.Errorf("heads of %q", n)
 		}
 	})
 }

@@ -21,6 +21,7 @@ func (b *Bucket) Run(ctx context.Context) error {
 	for _, m := range b.members {
 		b.wgGo(func() { b.pulse(ctx, m) })
 	}
+	b.catch.begin()
 	for {
 		select {
 		case <-ctx.Done():

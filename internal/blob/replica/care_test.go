@@ -45,3 +45,38 @@ func TestFullMemberTakesObjectsAgain(t *testing.T) {
 		b.Close()
 	})
 }
+
+// TestRestartFindsWhatWasMissed: what a member missed is known to nobody once
+// the process that saw it has ended.
+func TestRestartFindsWhatWasMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := stores(3)
+		away := faultblob.Wrap(all[1].heads)
+		b := openTest(t, all, 0, func(o *Options) { o.Members[1].Heads = blob.New("belgium", away) })
+		mustPut(t, b, "deleted", "x")
+		synctest.Wait()
+		if _, err := away.Inject(faultblob.Fault{Kind: faultblob.Down}); err != nil {
+			t.Fatal(err)
+		}
+		mustPut(t, b, "missed", "x")
+		if err := b.Delete(t.Context(), "deleted", blob.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		b.Close()
+
+		b = openTest(t, all, 0)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- b.Run(ctx) }()
+		time.Sleep(6 * b.o.Timing.Sweep)
+		if _, err := all[1].body.Head(t.Context(), "missed"); err != nil {
+			t.Errorf("the object that belgium missed: %v", err)
+		}
+		if _, err := all[1].body.Head(t.Context(), "deleted"); !errs.Is(err, errs.NotFound) {
+			t.Errorf("the object whose delete belgium missed: %v", err)
+		}
+		stop()
+		<-done
+		b.Close()
+	})
+}

@@ -64,6 +64,14 @@ func (b *Bucket) withRun(ctx context.Context, own *context.Context) func() {
 	return func() { stop(); cancel() }
 }
 
+// begin asks for a look at all keys: what another process knew to be behind, or
+// this one before it was started again, is not known here.
+func (c *catching) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.full = true
+}
+
 func (c *catching) ended(what *bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,8 +133,8 @@ func (b *Bucket) repairFull(ctx context.Context, here []*member) {
 	c.full = false
 	clear(c.away)
 	c.mu.Unlock()
-	b.log.Info("members were away: all keys are gone through", "bucket", b.o.Name)
-	r := newRepair(b, RepairOptions{})
+	b.log.Info("all keys are gone through", "bucket", b.o.Name)
+	r := newRepair(b, RepairOptions{Quick: true})
 	p, err := r.run(ctx)
 	log := b.log.Info
 	if err != nil {

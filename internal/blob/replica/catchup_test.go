@@ -83,7 +83,7 @@ func TestAMemberThatAnswersAgainCatchesUp(t *testing.T) {
 		// Something that this process knows nothing of: a full repair finds it.
 		_ = g.all[2].heads.Delete(t.Context(), headPrefix+"old", blob.DeleteOptions{})
 		time.Sleep(10 * time.Minute)
-		if n, oldest, _ := b.dirty.behind("paris"); n != 20 || time.Since(oldest) < 9*time.Minute {
+		if n, oldest, _ := b.dirty.behind("paris"); n < 20 || time.Since(oldest) < 9*time.Minute {
 			t.Errorf("paris is behind on %d keys since %s", n, time.Since(oldest))
 		}
 		last.gone.Store(false)

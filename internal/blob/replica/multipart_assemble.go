@@ -122,7 +122,7 @@ func (c *completion) lookForDone(ctx context.Context, all []holding) {
 		switch a := <-answers; {
 		case a.err != nil && !errs.Is(a.err, errs.NotFound):
 			c.silent = append(c.silent, a.err)
-		case a.err != nil, c.size >= 0 && c.size != a.o.Size, c.b.expired(a.o.Modified):
+		case a.err != nil, c.b.expired(a.o.Modified):
 			c.lost++
 		default:
 			c.sized(a.o.Size)
@@ -276,7 +276,7 @@ func (c *completion) putTogether(m *member, held map[int]heldPart) (time.Time, e
 	ctx, cancel := context.WithTimeout(c.ctx, c.b.o.Timing.Attempt)
 	defer cancel()
 	o, doneErr := c.finished(ctx, m)
-	if doneErr != nil || o.Size != c.size || c.b.expired(o.Modified) {
+	if doneErr != nil || c.b.expired(o.Modified) {
 		return began, err
 	}
 	return o.Modified, nil

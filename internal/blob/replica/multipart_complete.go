@@ -83,8 +83,14 @@ func (b *Bucket) swept(ctx context.Context, key, op string) (blob.Object, error)
 
 // resume finishes what an earlier Complete of the upload has pinned: the bodies
 // are there, and whether a majority holds the head is found out or brought
-// about. Where another write came over it meanwhile, it has happened before.
+// about. Where another write came over it meanwhile, it has happened before. A
+// majority holds the pin before anything is answered: or the next repetition
+// might not see it, and complete the upload once more.
 func (b *Bucket) resume(ctx context.Context, all marks, k *marker) (blob.Object, error) {
+	k, err := b.pin(ctx, all, k)
+	if err != nil {
+		return blob.Object{}, err
+	}
 	h, err := b.read(ctx, k.Key)
 	switch {
 	case err != nil:
@@ -93,10 +99,6 @@ func (b *Bucket) resume(ctx context.Context, all marks, k *marker) (blob.Object,
 		return k.Head.object(), nil
 	case b.expired(k.First):
 		return blob.Object{}, b.noUpload(k.Key)
-	}
-	k, err = b.pin(ctx, all, k)
-	if err != nil {
-		return blob.Object{}, err
 	}
 	s, err := b.ask(ctx, k.Key)
 	if err != nil {

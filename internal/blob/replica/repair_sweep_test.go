@@ -81,6 +81,9 @@ func TestABodyThatARegisterMayNameStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.fault(t, 2, faultblob.Fault{Kind: faultblob.Down, Keys: headPrefix + "k"})
+		if gone, err := b.takeBack(t.Context(), b.members[1], "k", op, time.Now()); gone || err != nil {
+			t.Errorf("the body was taken back: %v, %v", gone, err)
+		}
 		_, _ = b.Repair(t.Context(), RepairOptions{})
 		if n := names(t, g.all[1].heads, stagePrefix); !slices.Contains(n, "k/"+op) {
 			t.Fatalf("the body went while a member was silent that names it: %q", n)
@@ -105,6 +108,26 @@ func (g *fleet) wantWholeBodies(t *testing.T, key string) (body string) {
 		body = got
 	}
 	return body
+}
+
+func TestTheCurrentBodyStaysStagedWhileAnOlderOneDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newFleet(3, 1)
+		b := g.open(t)
+		mustPut(t, b, "k", "x")
+		synctest.Wait()
+		stageRaw(t, g.all[0], "k", someOp("f"), "y")
+		time.Sleep(b.o.Timing.Grace + time.Second)
+		if _, err := g.heads[0].Inject(faultblob.Fault{Kind: faultblob.Down, Methods: []string{"delete"}, Keys: staged("k", someOp("f"))}); err != nil {
+			t.Fatal(err)
+		}
+		mustRepair(t, b)
+		wantStaged(t, g.all[0], "while the older one stays", "k/"+headOf(t, g.all[0], "k").Op, "k/"+someOp("f"))
+		g.heal(t)
+		mustRepair(t, b)
+		mustRepair(t, b)
+		wantStaged(t, g.all[0], "afterwards")
+	})
 }
 
 func TestTheCurrentBodyStaysStagedWhereItIsNotPublished(t *testing.T) {

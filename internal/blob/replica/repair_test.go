@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -309,6 +310,55 @@ func TestRepairReportsLostObjectsAndDeletesNothing(t *testing.T) {
 	})
 }
 
+// headed runs something before it describes an object.
+type headed struct {
+	blob.Driver
+	before func()
+}
+
+func (d headed) Head(ctx context.Context, key string) (blob.Object, error) {
+	d.before()
+	return d.Driver.Head(ctx, key)
+}
+
+func TestWhatIsOverwrittenWhileItIsLookedAtIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newFleet(3, 1)
+		client := g.open(t)
+		mustPut(t, client, "k", "old")
+		synctest.Wait()
+		old := staged("k", headOf(t, g.all[0], "k").Op)
+		var once atomic.Bool
+		done := make(chan bool)
+		before := func() { // before any member is asked for the body that the head named
+			if once.Swap(true) {
+				<-done
+				return
+			}
+			mustPut(t, client, "k", "new")
+			time.Sleep(time.Millisecond)
+			for i := range 2 { // as if hours had passed
+				_ = g.all[i].heads.Delete(t.Context(), old, blob.DeleteOptions{})
+			}
+			close(done)
+		}
+		b := g.open(t, func(o *Options) {
+			for i := range 2 {
+				o.Members[i].Body = blob.New(siteNames[i], headed{g.body[i], before})
+			}
+		})
+		v, err := b.repairKey(t.Context(), "k")
+		if !once.Load() || err != nil || v.lost {
+			t.Errorf("repair gives %+v, %v", v, err)
+		}
+		synctest.Wait()
+		mustRepair(t, b)
+		if diff := cmp.Diff(map[string]string{"k": "new"}, g.wantWhole(t)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestNothingIsLostWhileAMemberIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newFleet(3, 1)
@@ -342,8 +392,8 @@ func TestRepairReplacesCorruptCopies(t *testing.T) {
 					b := g.open(t)
 					mustPut(t, b, "k", string(want))
 					synctest.Wait()
-					h := *headOf(t, g.all[0], "k")
-					for h.Rev = 1; where == "plain" && h.Rev < 3; h.Rev++ { // the hints were changed since
+					if h := *headOf(t, g.all[0], "k"); where == "plain" { // and the hints are wrong, too
+						h.Rev, h.Have = 1, []string{"virginia"}
 						g.writeRaw(t, &h)
 					}
 					spoilCopy(t, g.all[0], "k", where, want)
@@ -509,8 +559,9 @@ func TestAMemberIsNotReadmittedWhileAKeyIsBehind(t *testing.T) {
 		if r := b.readConfig(t.Context(), b.members[2]); r.config != nil || !b.members[2].amnesic.Load() {
 			t.Error("the member counts again though it lacks a head")
 		}
-		if p, err := b.Repair(t.Context(), RepairOptions{Prefix: "k"}); err == nil || p.Keys != 2 {
-			t.Errorf("repair of a prefix gives %+v, %v", p, err)
+		g.heal(t)
+		if p, err := b.Repair(t.Context(), RepairOptions{Prefix: "k"}); err != nil || p.Keys != 2 || !b.members[2].amnesic.Load() {
+			t.Errorf("repair of a prefix gives %+v, %v; amnesic %v", p, err, b.members[2].amnesic.Load())
 		}
 	})
 }
@@ -575,7 +626,7 @@ func TestRepairUnitesHintsThatDiffer(t *testing.T) {
 		b := g.open(t)
 		mustPut(t, b, "k", "x")
 		synctest.Wait()
-		for i, have := range [][]string{{"virginia"}, {"virginia", "paris"}} {
+		for i, have := range [][]string{{"virginia", "belgium", "paris"}, {"virginia", "paris"}} {
 			h := *headOf(t, g.all[i], "k")
 			h.Rev, h.Have = 7, have
 			data, err := h.encode(3)

@@ -108,6 +108,33 @@ func (s seen) buried(members int) bool {
 	return true
 }
 
+// settled says whether the listings alone show that nothing is to be done: all
+// members hold the same head, of a key whose bodies are at all that shall have
+// them, and every plain object was written after its head, all of one size.
+// Stamps of one provider are compared with each other only. What is settled and
+// does not look so is looked at, and costs a read.
+func (s seen) settled(members, data int) bool {
+	if s.buried(members) {
+		return true
+	}
+	if len(s.heads) != members || len(s.plain) != data || stateOf(s.heads[0].Size) != stateWhole {
+		return false
+	}
+	written := map[*member]time.Time{}
+	for _, h := range s.heads {
+		if h.ETag != s.heads[0].ETag || h.Size != s.heads[0].Size || h.ETag == "" {
+			return false
+		}
+		written[h.m] = h.Modified
+	}
+	for _, p := range s.plain {
+		if p.Size != s.plain[0].Size || p.Modified.Before(written[p.m]) {
+			return false
+		}
+	}
+	return true
+}
+
 // walk merges the listings by key and gives each key once, in order, until each
 // says so. Members whose listing fails are left out from there on; without the
 // heads of a majority what comes is no longer complete, and it ends.

@@ -18,28 +18,30 @@ import (
 // control. The numbers are those of replica-protocol, section 9.
 type simMutant struct {
 	name  string
-	most  uint64 // schedules in which it must be caught
 	shape func(*simPlan)
 	deaf  bool // nobody learns of the loss of a member
 	apply func(w *simWorld, c *simCall) simAnswer
 	tell  func(c *simCall, a *simAnswer)
 }
 
+// simCaught is in how many schedules each must be caught.
+const simCaught = 1000
+
 var simMutants = []simMutant{
-	{name: "V1 conditions dropped", most: 1000, apply: func(_ *simWorld, c *simCall) simAnswer {
+	{name: "V1 conditions dropped", apply: func(_ *simWorld, c *simCall) simAnswer {
 		if c.putsHead() {
 			c.put.If = blob.Condition{}
 		}
 		return c.do(c)
 	}},
-	{name: "V2 tags of the bytes without stamp", most: 1000, shape: func(p *simPlan) {
+	{name: "V2 tags of the bytes without stamp", shape: func(p *simPlan) {
 		p.verbs, p.repeats = []simVerb{simPut, simPut, simGet}, 1
 	}, apply: simTagsOfBytes},
-	{name: "V3 a delete leaves nothing", most: 1000, apply: simNoTombstones},
-	{name: "V3b tombstone read only where nothing is", most: 1000, shape: func(p *simPlan) {
+	{name: "V3 a delete leaves nothing", apply: simNoTombstones},
+	{name: "V3b tombstone read only where nothing is", shape: func(p *simPlan) {
 		p.verbs = []simVerb{simPut, simDelete, simGet}
 	}, apply: simTombstonesAside},
-	{name: "6 a body is acknowledged before it is there", most: 1000, apply: func(w *simWorld, c *simCall) simAnswer {
+	{name: "6 a body is acknowledged before it is there", apply: func(w *simWorld, c *simCall) simAnswer {
 		if c.id.heads && c.id.method == "put" && strings.HasPrefix(c.id.key, stagePrefix) && w.rng.IntN(2) == 0 {
 			if w.rng.IntN(2) == 0 {
 				w.haunt(c)
@@ -48,23 +50,23 @@ var simMutants = []simMutant{
 		}
 		return c.do(c)
 	}},
-	{name: "10 no answer is taken for absence", most: 1000, tell: func(c *simCall, a *simAnswer) {
+	{name: "10 no answer is taken for absence", tell: func(c *simCall, a *simAnswer) {
 		if c.getsHead() && errs.Is(a.err, errs.Unavailable) {
 			a.err = errs.E(errs.NotFound, "no answer, so there is none")
 		}
 	}},
-	{name: "13 reads do not write back", most: 1000, apply: func(_ *simWorld, c *simCall) simAnswer {
+	{name: "13 reads do not write back", apply: func(_ *simWorld, c *simCall) simAnswer {
 		if c.putsHead() && c.op != nil && (c.op.verb == simGet || c.op.verb == simHead || c.op.verb == simList) {
 			return simAnswer{}
 		}
 		return c.do(c)
 	}},
-	{name: "11 a member that lost all is believed", most: 1000, shape: func(p *simPlan) {
+	{name: "11 a member that lost all is believed", shape: func(p *simPlan) {
 		p.wipes, p.adopt, p.degraded = true, false, false
 		p.failing, p.deaths, p.keeps = 0.1, 0, 0
 		p.verbs = []simVerb{simPut, simGet, simHead}
 	}, deaf: true},
-	{name: "a majority of one", most: 1000, apply: func(w *simWorld, c *simCall) simAnswer {
+	{name: "a majority of one", apply: func(w *simWorld, c *simCall) simAnswer {
 		if c.putsHead() && w.rng.IntN(2) == 0 {
 			return simAnswer{}
 		}
@@ -174,14 +176,14 @@ func TestCheckerCatchesWhatIsBroken(t *testing.T) {
 	for _, m := range simMutants {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			for seed := uint64(1); seed <= m.most; seed++ {
+			for seed := uint64(1); seed <= simCaught; seed++ {
 				r := simulate(t, seed, &m, false)
 				if bad := r.seen(); bad != "" {
 					t.Logf("caught in schedule %d: %s", seed, bad)
 					return
 				}
 			}
-			t.Fatalf("not caught in %d schedules", m.most)
+			t.Fatalf("not caught in %d schedules", simCaught)
 		})
 	}
 }

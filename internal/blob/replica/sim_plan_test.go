@@ -35,9 +35,9 @@ type simPlan struct {
 }
 
 // faultless says that all that happens is that things take their time, and less
-// of it than anybody's patience.
+// of it than anybody's patience: then nothing may fail.
 func (p simPlan) faultless() bool {
-	return p.failing+p.outages+p.leaving+p.deaths == 0 && p.timing == Timing{} && !p.wipes
+	return p.failing+p.outages+p.leaving+p.deaths == 0 && p.timing.Grace == 0 && !p.wipes
 }
 
 // newSimPlan draws the plan. shape, unless it is nil, narrows it to where
@@ -46,7 +46,7 @@ func newSimPlan(seed uint64, shape func(*simPlan)) simPlan {
 	r := mrand.New(mrand.NewPCG(seed, 0))
 	p := simPlan{
 		seed: seed, members: 3, data: 2 + r.IntN(2), gates: 2,
-		tick: 4 * time.Millisecond, driverLimit: 10 * time.Second, oldest: 15 * time.Minute,
+		tick: 24 * time.Millisecond, driverLimit: 10 * time.Second, oldest: 15 * time.Minute,
 		lossAt: r.IntN(700), delayed: 0.15 + 0.2*r.Float64(),
 	}
 	if r.IntN(8) == 0 {
@@ -67,6 +67,10 @@ func newSimPlan(seed uint64, shape func(*simPlan)) simPlan {
 		p.deaths = [...]float64{0, 0.002, 0.004}[r.IntN(3)]
 	}
 	p.pauses = [...]float64{0, 0.01}[r.IntN(2)]
+	if p.faultless() {
+		p.timing = Timing{Attempt: 20 * time.Second, Quorum: 80 * time.Second}
+		p.driverLimit = 40 * time.Second
+	}
 	p.repeats = 0.33
 	p.keys, p.keeps = 1+r.IntN(2), r.IntN(5)
 	p.verbs = []simVerb{simPut, simPut, simPut, simMulti, simDelete, simDelete, simGet, simGet, simGet, simHead, simList, simCopy}
@@ -88,17 +92,17 @@ func newSimPlan(seed uint64, shape func(*simPlan)) simPlan {
 // is over within the run.
 func (p *simPlan) drawTiming(r *mrand.Rand) {
 	p.timing = [...]Timing{
-		{}, {},
-		{Attempt: 200 * time.Millisecond, Quorum: 800 * time.Millisecond, Hedge: 20 * time.Millisecond, Stall: time.Second},
-		{Attempt: 60 * time.Millisecond, Quorum: 200 * time.Millisecond, Hedge: time.Millisecond, Stall: 100 * time.Millisecond},
-	}[r.IntN(4)]
+		{}, {}, {},
+		{Attempt: 800 * time.Millisecond, Quorum: 3 * time.Second, Hedge: 100 * time.Millisecond, Stall: 5 * time.Second},
+		{Attempt: 360 * time.Millisecond, Quorum: 1200 * time.Millisecond, Hedge: 10 * time.Millisecond, Stall: time.Second},
+	}[r.IntN(5)]
 	if r.IntN(4) > 0 {
 		return
 	}
 	// What is said of Grace must stay true: it is longer than all the rest.
-	const grace = 600 * time.Millisecond
-	p.timing = Timing{Attempt: grace / 10, Quorum: grace / 4, Hedge: grace / 100, Stall: grace / 10, Grace: grace}
-	p.oldest, p.driverLimit = grace/4, grace/8
+	const grace = 3600 * time.Millisecond
+	p.timing = Timing{Attempt: grace / 5, Quorum: grace / 4, Hedge: grace / 100, Stall: grace / 10, Grace: grace}
+	p.oldest, p.driverLimit = grace/4, grace/4
 	p.think = 400
 }
 

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -104,7 +105,7 @@ func (m *member) status() MemberStatus {
 		v.Where = m.Where
 	}
 	if err := m.lastError(); err != nil {
-		v.Reason = err.Error()
+		v.Reason = strings.TrimPrefix(err.Error(), m.ID+": ")
 	}
 	m.head.mu.Lock()
 	v.Latency = m.head.latency

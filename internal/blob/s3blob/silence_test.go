@@ -166,7 +166,11 @@ func TestAContextThatEndsIsInTheChain(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(silence/3, func() { cancel(errors.New("another provider was faster")) })
-	outcome{kind: errs.Unavailable, is: context.Canceled}.check(t, calls["get"](ctx, fake(t, hang)))
+	err := calls["get"](ctx, fake(t, hang))
+	outcome{kind: errs.Unavailable, is: context.Canceled}.check(t, err)
+	if !strings.HasPrefix(err.Error(), "given up") {
+		t.Errorf("it was the caller, not the provider: %v", err)
+	}
 }
 
 // endless is a body that does not come.
@@ -240,6 +244,29 @@ func TestABodyThatFailsIsNeverSentWhole(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errBody }
+
+func TestASmallBodyThatFailsIsNotSentAtAll(t *testing.T) {
+	var asked atomic.Int32
+	d := fake(t, func(w http.ResponseWriter, r *http.Request) { asked.Add(1) })
+	const size = 1000
+	for name, tt := range map[string]struct {
+		body io.Reader
+		want outcome
+	}{
+		"fails":            {io.MultiReader(zeros(size/2), failing{}), outcome{kind: errs.Internal, is: errBody}},
+		"fails at its end": {io.MultiReader(zeros(size), failing{}), outcome{kind: errs.Internal, is: errBody}},
+		"is shorter":       {zeros(size - 1), outcome{kind: errs.Invalid, is: blob.ErrShort}},
+		"is longer":        {zeros(size + 1), outcome{kind: errs.Invalid}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := d.Put(t.Context(), "k", tt.body, size, blob.PutOptions{})
+			tt.want.check(t, err)
+		})
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+}
 
 func TestALargeBodyIsNotHeldInMemory(t *testing.T) {
 	const size = 64 << 20
