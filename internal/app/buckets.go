@@ -40,10 +40,9 @@ type buckets struct {
 
 // judged is what is held of one replica.
 type judged struct {
-	down  bool
-	since time.Time
-	well  time.Time // since when a down replica works again
-	said  bool
+	down bool
+	well time.Time // since when a down replica works again
+	said bool
 }
 
 func newBuckets(record *recorder, verdict func(health.Verdict, health.State)) *buckets {

@@ -151,7 +151,9 @@ func ServeHTTP(ctx context.Context, ln net.Listener, api http.Handler, log *slog
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close()
 	}
-	<-ended
+	if serr := <-ended; err == nil && !errors.Is(serr, http.ErrServerClosed) {
+		err = serr
+	}
 	return errs.Wrap(errs.Internal, err, "stop serving S3")
 }
 

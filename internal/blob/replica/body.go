@@ -39,7 +39,7 @@ type source struct {
 }
 
 func (s *source) close() {
-	s.r.Close()
+	_ = s.r.Close()
 	s.cancel(errGivenUp)
 }
 
@@ -62,14 +62,14 @@ func (y *body) start() error {
 			if err != nil {
 				return nil, err
 			}
-			defer r.Close()
+			defer func() { _ = r.Close() }()
 			return io.ReadAll(r)
 		}, func([]byte, context.CancelCauseFunc) {})
 		if err != nil {
 			return err
 		}
 		c := newCheck(y.h)
-		c.Write(data.value)
+		_, _ = c.Write(data.value)
 		data.cancel(nil)
 		if c.ok() {
 			y.small = bytes.NewReader(data.value)
@@ -84,7 +84,7 @@ func (y *body) start() error {
 func (y *body) connect() error {
 	r, m, err := hedged(y, func(ctx context.Context, at []place) (*blob.Reader, error) {
 		return y.b.fetch(ctx, y.h, at, y.pos, y.left)
-	}, func(r *blob.Reader, cancel context.CancelCauseFunc) { r.Close(); cancel(errGivenUp) })
+	}, func(r *blob.Reader, cancel context.CancelCauseFunc) { _ = r.Close(); cancel(errGivenUp) })
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (y *body) Read(p []byte) (int, error) {
 		y.pos += int64(n)
 		y.left -= int64(n)
 		if y.check != nil {
-			y.check.Write(p[:n])
+			_, _ = y.check.Write(p[:n])
 		}
 		switch {
 		case y.left == 0 && y.check != nil && !y.check.ok():
@@ -225,7 +225,7 @@ func (s *source) read(p []byte, stall time.Duration) (int, error) {
 	if !t.Stop() && err == nil && n == 0 {
 		err = errStalled
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // the caller knows where the end is
 	}
 	return n, err

@@ -41,8 +41,10 @@ func TestFullMemberTakesObjectsAgain(t *testing.T) {
 		}
 		mustPut(t, b, "k", "x")
 		stop()
-		<-done
-		b.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_ = b.Close()
 	})
 }
 
@@ -62,7 +64,7 @@ func TestRestartFindsWhatWasMissed(t *testing.T) {
 		if err := b.Delete(t.Context(), "deleted", blob.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		b.Close()
+		_ = b.Close()
 
 		b = openTest(t, all, 0)
 		ctx, stop := context.WithCancel(t.Context())
@@ -76,7 +78,9 @@ func TestRestartFindsWhatWasMissed(t *testing.T) {
 			t.Errorf("the object whose delete belgium missed: %v", err)
 		}
 		stop()
-		<-done
-		b.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_ = b.Close()
 	})
 }

@@ -151,7 +151,7 @@ func Check(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	newest, _ := b.newest(b.configs(ctx))
 	if newest == nil {
 		return nil

@@ -47,13 +47,6 @@ func (d *dirty) addUnless(have []string, key, id string) {
 	}
 }
 
-// clear says that the member holds all of key now.
-func (d *dirty) clear(key, id string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.byID[id], key)
-}
-
 // behind gives how many keys the member is known to be behind on, since when
 // the oldest, and whether there are more that were not remembered.
 func (d *dirty) behind(id string) (keys int, oldest time.Time, more bool) {

@@ -64,7 +64,7 @@ func (f *fan) pump(src io.Reader) error {
 			f.publish(slot[:n])
 		}
 		switch {
-		case errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF:
+		case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 			return f.finish(io.EOF)
 		case err != nil:
 			return f.finish(err)
@@ -79,7 +79,7 @@ func (f *fan) finish(err error) error {
 		f.end = err
 	}
 	f.changed.Broadcast()
-	if f.end == io.EOF {
+	if errors.Is(f.end, io.EOF) {
 		return nil
 	}
 	return f.end

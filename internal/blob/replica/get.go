@@ -119,15 +119,16 @@ func (b *Bucket) source() *member {
 
 // open opens the body that h names, at the first member that gives it.
 func (b *Bucket) open(ctx context.Context, h *head, part *blob.Range) (*blob.Reader, error) {
-	offset, length, ok := int64(0), h.Size, true
+	offset, length := int64(0), h.Size
 	if part != nil {
+		var ok bool
 		if offset, length, ok = part.Resolve(h.Size); !ok {
 			return nil, errs.Wrap(errs.Invalid, blob.ErrRange, "get %q of %d bytes", h.Key, h.Size)
 		}
 	}
 	body := newBody(ctx, b, h, offset, length)
 	if err := body.start(); err != nil {
-		body.Close()
+		_ = body.Close()
 		return nil, err
 	}
 	return &blob.Reader{Object: h.object(), Offset: offset, Length: length, Body: body, Partial: part != nil}, nil
@@ -197,7 +198,7 @@ func (b *Bucket) fetchFrom(ctx context.Context, h *head, at place, offset, lengt
 		return nil, err
 	}
 	if at.match == "" && r.Meta[metaOp] != h.Op || r.Size != h.Size || r.Length != length {
-		r.Close()
+		_ = r.Close()
 		return nil, errs.E(errs.NotFound, "%s: %q holds another write", at.m.ID, key)
 	}
 	return r, nil

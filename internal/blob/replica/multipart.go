@@ -108,7 +108,7 @@ func (b *Bucket) beginAt(ctx context.Context, to []*member, key, op string, o bl
 // AbortUpload forgets an upload. Once a majority knows that it is aborted it is
 // never completed, and this succeeds. At a member that does not answer the
 // parts stay until it is tried again by Repair, or ended by the provider's own
-// rule for incomplete uploads.
+// rule for incomplete uploads. What was aborted may be aborted again.
 //
 // blob.ErrNoUpload: there is none, or it has been completed. errs.Unavailable:
 // no majority answered, or a Complete is half done and must be repeated.

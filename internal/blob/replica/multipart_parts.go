@@ -185,16 +185,17 @@ func etagOf(parts []blob.Part) (etag string, ok bool) {
 const maxRuns = 64
 
 // runsOf writes the sizes of parts as runs of equal ones. Where there would be
-// more than maxRuns it gives none: then the object's bytes cannot be checked
-// when they are read, and its number of parts is not told.
+// more than maxRuns, or a size is not known, it gives none: then the object's
+// bytes cannot be checked when they are read, and its number of parts is not
+// told.
 func runsOf(parts []blob.Part) []partRun {
 	var runs []partRun
 	for _, p := range parts {
-		if n := len(runs); n > 0 && runs[n-1].Size == p.Size {
+		if n := len(runs); n > 0 && runs[n-1].Size == p.Size { // of a known size: the first was
 			runs[n-1].Count++
 			continue
 		}
-		if len(runs) == maxRuns {
+		if len(runs) == maxRuns || p.Size < 0 {
 			return nil
 		}
 		runs = append(runs, partRun{Size: p.Size, Count: 1})

@@ -326,3 +326,32 @@ func TestMembersLeftOutKeepNoParts(t *testing.T) {
 		}
 	})
 }
+
+// TestAnObjectWhosePartsAreForgottenCanBeRead: all members put it together, and
+// then nobody was left to note it. What the parts were nobody tells any more.
+func TestAnObjectWhosePartsAreForgottenCanBeRead(t *testing.T) {
+	for _, classes := range [][]blob.Class{content3, unique3} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newTrio(t, classes, 0)
+			id := g.create("k")
+			bodies := []string{noise(blob.MinPart, 1), noise(blob.MinPart+1, 2), "end"}
+			var parts []blob.Part
+			for i, body := range bodies {
+				parts = append(parts, g.part("k", id, i+1, body))
+			}
+			for i := range 3 {
+				g.fail(i, faultblob.Fault{Kind: faultblob.Down, Methods: []string{"put"}, Keys: "u/*"})
+			}
+			if _, err := g.b.CompleteUpload(t.Context(), "k", id, parts, blob.Condition{}); !errs.Is(err, errs.Unavailable) {
+				t.Fatalf("complete gives %v", err)
+			}
+			time.Sleep(20 * time.Second)
+			g.heal()
+			made := g.complete("k", id, parts...)
+			if want, _ := etagOf(parts); made.ETag != want || made.Size != int64(len(strings.Join(bodies, ""))) {
+				t.Errorf("complete gives %+v", made)
+			}
+			g.wantEverywhere("k", strings.Join(bodies, ""))
+		})
+	}
+}

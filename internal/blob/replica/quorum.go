@@ -63,7 +63,7 @@ func (b *Bucket) ask(ctx context.Context, key string) (survey, error) {
 func (b *Bucket) noMajority(verb string, failed []error) error {
 	b.stats.noQuorum.Add(1)
 	slices.SortFunc(failed, func(x, y error) int {
-		if x == errSkipped && y != errSkipped {
+		if errors.Is(x, errSkipped) && !errors.Is(y, errSkipped) {
 			return 1 // what was asked says more
 		}
 		return 0

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -63,7 +64,7 @@ func load(ctx context.Context, from *blob.Bucket, key string, most int64) ([]byt
 	if err != nil {
 		return nil, "", err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	if r.Size > most {
 		return nil, "", errs.Wrap(errs.Unavailable, blob.ErrSuspect, "%s: %q has %d bytes, at most %d are expected", from.Name(), key, r.Size, most)
 	}
@@ -122,7 +123,7 @@ func (b *Bucket) writeHead(ctx context.Context, from reading, h *head) (supersed
 }
 
 func worthRepeating(err error) bool {
-	return errs.Is(err, errs.Unavailable) && err != errSkipped && err != errAmnesic
+	return errs.Is(err, errs.Unavailable) && !errors.Is(err, errSkipped) && !errors.Is(err, errAmnesic)
 }
 
 func (b *Bucket) swapHead(ctx context.Context, m *member, key string, data []byte, tag string) error {

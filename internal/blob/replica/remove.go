@@ -52,7 +52,7 @@ func (b *Bucket) Copy(ctx context.Context, dst, src string, o blob.CopyOptions) 
 	if err != nil {
 		return blob.Object{}, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	put := blob.PutOptions{Header: r.Header, Meta: r.Meta, Sums: func() blob.Sums { return r.Sums }}
 	if o.Replace != nil {
 		put.Header, put.Meta, put.If = o.Replace.Header, o.Replace.Meta, o.Replace.If

@@ -132,7 +132,8 @@ func (r *repair) keys(ctx context.Context) error {
 
 // key repairs one key and counts how it went.
 func (r *repair) key(ctx context.Context, s seen) {
-	if s.buried(len(r.b.members)) || r.o.Quick && s.settled(len(r.b.members), len(r.b.data)) {
+	known := r.b.dirty.knows(s.key) // as behind, of which a listing need not tell: bytes that are wrong
+	if !known && (s.buried(len(r.b.members)) || r.o.Quick && s.settled(len(r.b.members), len(r.b.data))) {
 		r.count(s.key, verdict{})
 		return
 	}
@@ -331,6 +332,18 @@ func (d *dirty) lift(key string) map[string]time.Time {
 		}
 	}
 	return since
+}
+
+// knows says whether a member is known to be behind on the key.
+func (d *dirty) knows(key string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, keys := range d.byID {
+		if _, known := keys[key]; known {
+			return true
+		}
+	}
+	return false
 }
 
 // drop notes again what was lifted and is not done: for the members that left

@@ -453,6 +453,26 @@ func spoilCopy(t *testing.T, s store, key, where string, was []byte) {
 	}
 }
 
+func TestAQuickRepairLooksAtWhatIsKnownToBeWrong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newFleet(3, 1)
+		b := g.open(t)
+		mustPut(t, b, "k", "small")
+		mustPut(t, b, "other", "small")
+		time.Sleep(time.Second)
+		spoilCopy(t, g.all[0], "k", "both", []byte("small"))
+		if got, err := readAll(t, b, "k"); got != "small" || err != nil {
+			t.Fatalf("get gives %q, %v", got, err)
+		}
+		if p, err := b.Repair(t.Context(), RepairOptions{Quick: true}); err != nil || p.Keys != 2 || p.Repaired != 1 {
+			t.Errorf("repair gives %+v, %v", p, err)
+		}
+		if got := g.wantWhole(t); len(got) != 2 {
+			t.Errorf("the members hold %q", got)
+		}
+	})
+}
+
 func TestReadOfCorruptCopiesAloneFailsAndRepairKeepsThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newFleet(3, 1)

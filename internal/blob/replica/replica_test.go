@@ -72,7 +72,7 @@ func readAll(t *testing.T, b *Bucket, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	data, err := io.ReadAll(r)
 	return string(data), err
 }
@@ -80,7 +80,7 @@ func readAll(t *testing.T, b *Bucket, key string) (string, error) {
 func TestPutGetDeleteRoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := openTest(t, stores(3), 1)
-		defer b.Close()
+		defer func() { _ = b.Close() }()
 		body := "hello"
 		put, err := b.Put(t.Context(), "a/b", strings.NewReader(body), 5, blob.PutOptions{Header: blob.Header{Type: "text/plain"}, Meta: map[string]string{"who": "me"}})
 		if err != nil {
@@ -110,7 +110,7 @@ func TestPlainKeysFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := stores(3)
 		b := openTest(t, all, 1)
-		defer b.Close()
+		defer func() { _ = b.Close() }()
 		mustPut(t, b, "k", "one")
 		mustPut(t, b, "k", "two")
 		synctest.Wait()
@@ -167,8 +167,10 @@ func TestStagedBodiesGoAfterGrace(t *testing.T) {
 			t.Errorf("get from the plain key gives %q, %v", got, err)
 		}
 		stop()
-		<-done
-		b.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_ = b.Close()
 	})
 }
 
@@ -176,7 +178,7 @@ func TestLargeBodySwitchesInMidStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := stores(3)
 		b := openTest(t, all, 1)
-		defer b.Close()
+		defer func() { _ = b.Close() }()
 		want := make([]byte, 3<<20+17)
 		src := rand.NewChaCha8([32]byte{1})
 		_, _ = src.Read(want)
@@ -190,7 +192,7 @@ func TestLargeBodySwitchesInMidStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer r.Close()
+		defer func() { _ = r.Close() }()
 		got, err := io.ReadAll(r)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("%d bytes, same %v, %v", len(got), bytes.Equal(got, want), err)
@@ -217,7 +219,7 @@ func (b *breaking) Get(ctx context.Context, key string, o blob.GetOptions) (*blo
 
 func TestRefusesWhatModeACannotDo(t *testing.T) {
 	b := openTest(t, stores(3), 1)
-	defer b.Close()
+	defer func() { _ = b.Close() }()
 	mustPut(t, b, "k", "x")
 	cond := blob.Condition{Absent: true}
 	_, putErr := b.Put(t.Context(), "k", strings.NewReader("y"), 1, blob.PutOptions{If: cond})
@@ -236,7 +238,7 @@ func TestShortBodyIsNeverCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := stores(3)
 		b := openTest(t, all, 1)
-		defer b.Close()
+		defer func() { _ = b.Close() }()
 		mustPut(t, b, "k", "old")
 		_, err := b.Put(t.Context(), "k", strings.NewReader("ne"), 3, blob.PutOptions{})
 		if !errs.Is(err, errs.Invalid) || errs.IsMaybeApplied(err) {
@@ -260,7 +262,7 @@ func TestShortBodyIsNeverCommitted(t *testing.T) {
 func TestOtherMembersThanTheRecordAreRefused(t *testing.T) {
 	all := stores(4)
 	b := openTest(t, all[:3], 1)
-	b.Close()
+	_ = b.Close()
 	other := members(all, 1)
 	other = append(other[:2], other[3])
 	_, err := Open(t.Context(), Options{Name: "media", Members: other, Log: slog.New(slog.DiscardHandler)})
@@ -274,10 +276,10 @@ func TestEmptiedMemberIsNotCounted(t *testing.T) {
 		all := stores(3)
 		b := openTest(t, all, 1)
 		mustPut(t, b, "k", "one")
-		b.Close()
+		_ = b.Close()
 		all[1] = stores(1)[0] // belgium was emptied
 		b = openTest(t, all, 1)
-		defer b.Close()
+		defer func() { _ = b.Close() }()
 		if !b.members[1].amnesic.Load() {
 			t.Fatal("the emptied member is counted")
 		}

@@ -19,6 +19,7 @@ type simFate struct {
 	hangs           bool // a failure is not told: the caller waits until it gives up
 	lives           bool // when the caller gives up, the request lands all the same
 	late            int  // steps until it does
+	rank            float64
 }
 
 type simHow int
@@ -44,6 +45,10 @@ func (w *simWorld) drawFate(c *simCall) simFate {
 		return 0
 	}
 	f.request, f.answer, f.late = delayed(), delayed(), r.IntN(simLongest)
+	if a, b := r.Float64(), r.IntN(2*simLongest); c.putsHead() && a < w.plan.slow {
+		f.request = b
+	}
+	f.rank = r.Float64()
 	a, which := r.Float64(), r.IntN(4)
 	f.hangs, f.lives = r.IntN(2) == 0, r.IntN(3) > 0
 	if c.putsHead() {

@@ -18,6 +18,7 @@ type simPlan struct {
 	verbs         []simVerb
 	repeats       float64    // share of the bodies that come again
 	keys, keeps   int        // how many keys, and repairs and the like
+	starve        bool       // events have ranks, and mostly the first goes
 	think         int        // most steps between a client's operations
 	ops           [][]*simOp // by client
 	degraded      bool
@@ -30,7 +31,7 @@ type simPlan struct {
 	lossAt        int           // the step of that
 
 	// Probabilities: of a call, then of a step.
-	delayed, failing                 float64
+	delayed, slow, failing           float64 // slow: of a write of a head, beyond the others
 	outages, leaving, pauses, deaths float64
 }
 
@@ -77,9 +78,9 @@ func newSimPlan(seed uint64, shape func(*simPlan)) simPlan {
 	if p.timing.Grace > 0 {
 		p.keeps = 8
 	} else if r.IntN(2) == 0 {
-		// Nobody helps a write along but readers, and there are many.
-		p.keys, p.keeps = 1, 0
-		p.verbs = []simVerb{simPut, simPut, simPut, simDelete, simGet, simGet, simHead, simHead}
+		// Writes stay half done for long, and nobody helps them along but readers.
+		p.keys, p.keeps, p.think, p.slow, p.starve = 1, 0, 1+r.IntN(60), 0.5+r.Float64()/2, r.IntN(2) == 0
+		p.verbs = []simVerb{simPut, simPut, simPut, simDelete, simGet, simHead, simHead, simHead}
 	}
 	if shape != nil {
 		shape(&p)

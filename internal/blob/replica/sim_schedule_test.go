@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"slices"
 	"testing/synctest"
 	"time"
@@ -193,7 +194,21 @@ func (w *simWorld) choose() (simEvent, bool) {
 	if len(w.ready) == 0 {
 		return simEvent{}, false
 	}
+	if w.plan.starve && w.rng.IntN(20) > 0 {
+		return slices.MaxFunc(w.ready, func(a, b simEvent) int { return cmp.Compare(a.rank(), b.rank()) }), true
+	}
 	return w.ready[w.rng.IntN(len(w.ready))], true
+}
+
+// rank gives the rank of an event in a plan that lets some of them starve.
+func (e simEvent) rank() float64 {
+	switch {
+	case e.call != nil:
+		return e.call.fate.rank
+	case e.zombie != nil:
+		return e.zombie.fate.rank
+	}
+	return 0.5
 }
 
 func (w *simWorld) canGo(c *simCall) bool {

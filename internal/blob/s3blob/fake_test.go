@@ -22,8 +22,13 @@ const (
 	fakeToken  = "FwoGZXIvYXdzEXAMPLETOKEN"
 )
 
-// silence is how long tests wait for a provider that says nothing.
-const silence = 300 * time.Millisecond
+// silence is how long an impatient driver waits for a provider that says
+// nothing. The others wait for as long as a busy machine may take.
+const silence = 500 * time.Millisecond
+
+const patience = 30 * time.Second
+
+func impatient(o *s3blob.Options) { o.Timeouts = s3blob.Timeouts{Idle: silence, Work: silence} }
 
 // fake gives a driver of bucket "orders" at a server that answers as answer
 // does.
@@ -36,7 +41,7 @@ func fake(t *testing.T, answer http.HandlerFunc, change ...func(*s3blob.Options)
 	})
 	o := s3blob.Options{
 		Bucket: "orders", Endpoint: srv.URL, AccessKey: "AKIAEXAMPLE", SecretKey: fakeSecret, SessionToken: fakeToken,
-		Timeouts: s3blob.Timeouts{Idle: silence, Work: silence},
+		Timeouts: s3blob.Timeouts{Dial: patience, Idle: patience, Work: patience},
 	}
 	for _, f := range change {
 		f(&o)
