@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"time"
 
 	"github.com/sparecloud/spare/internal/blob"
@@ -22,6 +23,7 @@ func (b *Bucket) Run(ctx context.Context) error {
 		b.wgGo(func() { b.pulse(ctx, m) })
 	}
 	b.catch.begin()
+	var sweeping atomic.Bool
 	for {
 		select {
 		case <-ctx.Done():
@@ -31,8 +33,13 @@ func (b *Bucket) Run(ctx context.Context) error {
 				b.wgGo(func() { b.pulse(ctx, m) })
 			}
 		case <-sweep.C:
-			b.reclaimDue(ctx)
 			b.catchUp(ctx)
+			if !sweeping.Swap(true) { // a long queue must not hold up the pulses
+				b.wgGo(func() {
+					defer sweeping.Store(false)
+					b.reclaimDue(ctx)
+				})
+			}
 		}
 	}
 }

@@ -259,7 +259,7 @@ func (u *upload) abandon(ctx context.Context) {
 // commit names the body in the registers. From here on the writer's leaving
 // changes nothing.
 func (b *Bucket) commit(ctx context.Context, u *upload, h *head) (blob.Object, error) {
-	if time.Since(u.first) > b.o.Timing.Grace/2 {
+	if b.expired(u.first) {
 		u.abandon(ctx)
 		return blob.Object{}, errs.E(errs.Unavailable, "put %q: took so long that its staged body may have been swept", u.key)
 	}
