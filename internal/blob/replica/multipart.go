@@ -161,8 +161,11 @@ func (b *Bucket) tooLateToAbort(ctx context.Context, k *marker) error {
 }
 
 // expired says whether a body that was staged at first may be swept by now, so
-// that no head may name it any more.
-func (b *Bucket) expired(first time.Time) bool { return time.Since(first) > b.o.Timing.Grace/2 }
+// that no head may name it any more: by the clock that nobody sets, or by the
+// one that goes on while the machine is suspended.
+func (b *Bucket) expired(first time.Time) bool {
+	return max(time.Since(first), time.Now().Round(0).Sub(first.Round(0))) > b.o.Timing.Grace/2
+}
 
 // abortAt aborts at the members that t names, and gives why some did not.
 func (b *Bucket) abortAt(ctx context.Context, key string, t token) error {

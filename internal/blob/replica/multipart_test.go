@@ -192,6 +192,9 @@ func TestARepeatedCompleteChangesNothing(t *testing.T) {
 		g.complete("k", id, p)
 		g.wantNone("k")
 		g.put("k", "again")
+		if n, err := g.b.sweepUploads(t.Context(), ""); n != 0 || err != nil {
+			t.Errorf("%d uploads are swept, %v, before Grace is over", n, err)
+		}
 		time.Sleep(2 * g.b.o.Timing.Grace)
 		if n, err := g.b.sweepUploads(t.Context(), ""); n != 1 || err != nil {
 			t.Errorf("%d uploads are swept, %v, want 1", n, err)
@@ -372,6 +375,7 @@ func TestRecordsOfUploadsStayWhileAMemberIsAway(t *testing.T) {
 		if err := g.b.AbortUpload(t.Context(), "k", id); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(20 * time.Second) // until nobody tries any more
 		g.heal()
 		time.Sleep(2 * g.b.o.Timing.Grace)
 		g.fail(1, faultblob.Fault{Kind: faultblob.Down, Keys: "u/*"})
@@ -510,6 +514,31 @@ func TestABodyThatFailsIsNoPart(t *testing.T) {
 type errReader struct{ err error }
 
 func (e errReader) Read([]byte) (int, error) { return 0, e.err }
+
+func TestTwoNotesOfOneTagSayNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, unique3, 0)
+		op := newOp(t.Context())
+		note := func(what, sum, tag string) {
+			if err := g.b.prove(t.Context(), g.b.members[0], op, what, sum, tag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		note(wholeProof, "one-1", "")
+		note("1", "sum", "tag")
+		note("1", "sum", "tag")
+		known, err := g.b.proofsAt(t.Context(), g.b.members[0], op)
+		if err != nil || known.whole() != "one-1" || known.of(blob.Part{Number: 1, ETag: "tag"}) != "sum" || known.of(blob.Part{Number: 2, ETag: "tag"}) != "tag" {
+			t.Errorf("the notes are %q, %v", known, err)
+		}
+		note(wholeProof, "two-2", "")
+		note("1", "other", "tag")
+		known, err = g.b.proofsAt(t.Context(), g.b.members[0], op)
+		if err != nil || known.whole() != "" || known.of(blob.Part{Number: 1, ETag: "tag"}) != "" {
+			t.Errorf("the notes are %q, %v", known, err)
+		}
+	})
+}
 
 func TestPartsAreNotListedWhereTooFewAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
