@@ -176,6 +176,7 @@ func TestListReplacesAMemberThatIsLostInMidListing(t *testing.T) {
 					g.down(lost)
 				}
 			}})
+			synctest.Wait() // what still publishes uses the member that is swapped
 			g.b.members[lost].Heads = blob.New(siteNames[lost], g.heads[lost])
 			g.wantList(blob.ListOptions{}, want, nil)
 			if lost < 2 && n < 3 {

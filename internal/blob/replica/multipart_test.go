@@ -324,6 +324,7 @@ func TestAbortedUploadsAreGone(t *testing.T) {
 			g.put("k", "old")
 			id := g.create("k")
 			p := g.part("k", id, 1, "x")
+			synctest.Wait()
 			if down >= 0 {
 				g.down(down)
 			}
@@ -371,6 +372,7 @@ func TestRecordsOfUploadsStayWhileAMemberIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newTrio(t, content3, 0)
 		id := g.create("k")
+		synctest.Wait()
 		g.down(1)
 		if err := g.b.AbortUpload(t.Context(), "k", id); err != nil {
 			t.Fatal(err)
