@@ -157,7 +157,7 @@ func decodeHead(key string, data []byte) (*head, error) {
 func (h *head) object() blob.Object {
 	o := blob.Object{
 		Key: h.Key, Size: h.Size, ETag: h.ETag, Modified: h.Modified,
-		Header: h.Header, Meta: h.Meta, Sums: h.Sums,
+		Header: h.Header, Meta: maps.Clone(h.Meta), Sums: maps.Clone(h.Sums), // the head is shared
 	}
 	for _, r := range h.Parts {
 		o.Parts += r.Count

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/sparecloud/spare/internal/blob"
@@ -35,12 +36,19 @@ func (b *Bucket) Put(ctx context.Context, key string, body io.Reader, size int64
 	}
 	h := &head{
 		Key: key, Size: size, SHA256: hex.EncodeToString(u.sha.Sum(nil)), ETag: hex.EncodeToString(u.md5.Sum(nil)),
-		Header: o.Header, Meta: o.Meta,
+		Header: o.Header, Meta: u.o.Meta,
 	}
 	if o.Sums != nil {
-		h.Sums = o.Sums()
+		h.Sums = maps.Clone(o.Sums())
 	}
 	return b.commit(ctx, u, h)
+}
+
+// kept copies what the caller may change once the call has returned, while
+// members that were behind are still written to.
+func kept(o blob.PutOptions) blob.PutOptions {
+	o.Meta = maps.Clone(o.Meta)
+	return o
 }
 
 // upload is a body on its way to the members.
@@ -80,7 +88,7 @@ func (u *upload) Write(p []byte) (int, error) {
 // stage sends the body to the members and reads the key's registers meanwhile.
 // It returns when the body is at enough members, or with u.err.
 func (b *Bucket) stage(ctx context.Context, key string, body io.Reader, size int64, o blob.PutOptions) *upload {
-	u := &upload{b: b, key: key, op: newOp(ctx), o: o, md5: md5.New(), sha: sha256.New(), asked: make(chan error, 1)}
+	u := &upload{b: b, key: key, op: newOp(ctx), o: kept(o), md5: md5.New(), sha: sha256.New(), asked: make(chan error, 1)}
 	to, err := b.takers()
 	if err != nil {
 		u.err = err
