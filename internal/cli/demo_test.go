@@ -35,7 +35,12 @@ func TestDemoCloudServesUntilItIsStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	cmd := newDemoCloudCommand()
-	cmd.SetArgs([]string{"--name", "a", "--front", front, "--inside", "127.0.0.6:0", "--dir", t.TempDir(), "--peer", "b=127.0.0.6:1"})
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("12345678\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd.SetArgs([]string{"--name", "a", "--front", front, "--inside", "127.0.0.6:0", "--bucket", "127.0.0.6:0",
+		"--dir", t.TempDir(), "--secret", secret, "--peer", "b=127.0.0.6:1"})
 	cmd.SetErr(io.Discard)
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.ExecuteContext(ctx) }()

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sparecloud/spare/internal/apiv1"
 	"github.com/sparecloud/spare/internal/demo/proof"
 	"github.com/sparecloud/spare/internal/demo/shop"
 )
@@ -80,4 +81,39 @@ func (s *stage) takenBack(ctx context.Context, site string) bool {
 		}
 	}
 	return false
+}
+
+// archived gives the bucket as Spare's status document has it.
+func (s *stage) archived(ctx context.Context) (apiv1.Bucket, bool) {
+	st, err := s.client.Status(ctx)
+	if err != nil {
+		return apiv1.Bucket{}, false
+	}
+	for _, b := range st.Buckets {
+		if b.ID == bucket {
+			return b, true
+		}
+	}
+	return apiv1.Bucket{}, false
+}
+
+// caughtUp reports whether Spare says that the cloud's replica of the bucket
+// works and lacks nothing.
+func (s *stage) caughtUp(ctx context.Context, site string) bool {
+	b, _ := s.archived(ctx)
+	for _, r := range b.Replicas {
+		if r.Site == site {
+			return r.State == "up" && r.Behind == 0 && !r.More
+		}
+	}
+	return false
+}
+
+// toProviders gives how many requests Spare says it sent to the clouds' buckets.
+func (s *stage) toProviders(ctx context.Context) (n uint64) {
+	b, _ := s.archived(ctx)
+	for _, r := range b.Replicas {
+		n += r.Requests
+	}
+	return n
 }

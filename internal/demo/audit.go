@@ -45,8 +45,9 @@ func (s *stage) audit(ctx context.Context, e *proof.Evidence) {
 		s.hooks.audit(s.dir)
 	}
 	e.Entries = s.ledger.Entries()
-	s.screen.Say("the ledger has %d requests; every order is looked up", len(e.Entries))
+	s.screen.Say("the ledgers have %d requests and %d operations on objects; every order and every object is looked up", len(e.Entries), s.things.Meter(time.Now()).Done)
 	e.Lookups = s.lookups(ctx, e.Entries)
+	missed(s.inspect(ctx, &e.Archive))
 	e.Logs = map[string][]shop.Record{}
 	for _, c := range s.clouds {
 		recs, err := shop.ReadLog(c.dir)

@@ -1,13 +1,15 @@
 // Package demo shows on one machine what Spare is for. It runs a small shop at
-// three clouds, each a process group of its own, puts `spare run` in front,
-// sends a steady load of customers, and then kills and freezes clouds, and
-// Spare's own control process, while it watches from outside.
+// three clouds, each a process group of its own that also serves a bucket, puts
+// `spare run` in front, sends a steady load of customers and another of objects,
+// and then kills and freezes clouds, and Spare's own control process, while it
+// watches from outside.
 //
 // The demo is an outsider to Spare: it starts the same binary as users do,
 // writes a spare.yaml, and asks the public API. Subpackages, bottom up: group
-// (process groups), shop (what runs at a cloud), load (customers and their
-// ledger), proof (the judge), screen (what people see). This package tells the
-// story: [Run] plays it and gives the [Report].
+// (process groups), wire (a connection that repeats nothing), shop and depot
+// (what runs at a cloud), load (customers and their ledger), objectload (the same
+// for objects), proof (the judge), screen (what people see). This package tells
+// the story: [Run] plays it and gives the [Report].
 //
 //	r, err := demo.Run(ctx, demo.Options{Fast: true, Binary: exe, Stdout: os.Stdout, Stderr: os.Stderr})
 //	if err == nil && !r.OK {
@@ -22,13 +24,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/sparecloud/spare/internal/demo/group"
 	"github.com/sparecloud/spare/internal/demo/load"
+	"github.com/sparecloud/spare/internal/demo/objectload"
 	"github.com/sparecloud/spare/internal/demo/proof"
 	"github.com/sparecloud/spare/internal/demo/screen"
-	"github.com/sparecloud/spare/internal/demo/shop"
 	"github.com/sparecloud/spare/internal/errs"
 )
 
@@ -37,10 +40,10 @@ const Limit = 3 * time.Minute
 
 // Options say how to play. Stdout and Stderr are needed.
 type Options struct {
-	Fast   bool   // under 40 s
+	Fast   bool   // under 45 s
 	JSON   bool   // Stdout gets the report as one JSON document
 	Keep   bool   // stay up after the report until the context ends
-	Seed   int64  // of the load; 0 = by the clock
+	Seed   int64  // of the loads; 0 = by the clock
 	Dir    string // folder to play in, empty or absent, kept at the end; "" = a temporary one
 	Binary string // the spare program; "" = this one
 	Stdout io.Writer
@@ -58,17 +61,12 @@ type hooks struct {
 	kinds  []proof.Kind // the faults of the story; nil = all
 	inject func(kind proof.Kind, send func() error) error
 	load   func(ctx context.Context, o load.Options, l *load.Ledger) error
-	audit  func(dir string) // right before the ledger is checked
+	audit  func(dir string)                            // right before the ledgers are checked
+	ledger func([]objectload.Entry) []objectload.Entry // of objects, as it is checked
 }
 
 // Report is the demo's result.
 type Report = proof.Report
-
-// CloudOptions say what one cloud of the demo is.
-type CloudOptions = shop.Options
-
-// Cloud runs one cloud of the demo until ctx ends.
-func Cloud(ctx context.Context, o CloudOptions) error { return shop.Run(ctx, o) }
 
 // Run plays the demo, writes its report to Stdout and leaves nothing behind.
 // The report is nil only with an error: of kind Invalid for a folder that is
@@ -128,12 +126,25 @@ func (s *stage) show(r *Report) error {
 // stay keeps everything up for people to look at.
 func (s *stage) stay(ctx context.Context) {
 	s.screen.Say("the shop stays up at http://%s", s.front)
+	s.screen.Say("the bucket stays up at http://%s; try: spare bucket status -c %s", s.s3, filepath.Join(s.dir, "spare.yaml"))
 	s.screen.Say("Spare's API is at http://%s; try: spare status --api http://%s", s.api, s.api)
 	for _, c := range s.clouds {
-		s.screen.Say("%s is at http://%s", c.name, c.front)
+		s.screen.Say("%s is at http://%s, its bucket at http://%s", c.name, c.front, c.bucket)
 	}
 	s.screen.Say("Ctrl-C ends it")
 	<-ctx.Done()
+}
+
+// wipe removes the folder, each cloud's part of it at once with the others':
+// they have some thousand files, whose removal waits for the disk.
+func wipe(dir string) {
+	parts, _ := filepath.Glob(filepath.Join(dir, "*", "*"))
+	var wg sync.WaitGroup
+	for _, p := range parts {
+		wg.Go(func() { _ = os.RemoveAll(p) }) // what stays is in the system's folder for such leftovers
+	}
+	wg.Wait()
+	_ = os.RemoveAll(dir)
 }
 
 // folder gives the folder to play in, and what to do with it at the end.
@@ -142,7 +153,7 @@ func folder(o Options) (dir string, remove func(), err error) {
 		dir, err = os.MkdirTemp("", "spare-demo-")
 		return dir, func() {
 			if !o.Keep {
-				_ = os.RemoveAll(dir) // in the system's folder for such leftovers
+				wipe(dir)
 			}
 		}, errs.Wrap(errs.Unavailable, err, "make a folder for the demo")
 	}

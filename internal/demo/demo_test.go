@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sparecloud/spare/internal/demo/depot"
 	"github.com/sparecloud/spare/internal/demo/group"
 	"github.com/sparecloud/spare/internal/demo/load"
+	"github.com/sparecloud/spare/internal/demo/objectload"
 	"github.com/sparecloud/spare/internal/demo/proof"
 	"github.com/sparecloud/spare/internal/demo/shop"
 	"github.com/sparecloud/spare/internal/errs"
@@ -24,13 +26,14 @@ func play(t *testing.T, h hooks) *Report {
 	t.Helper()
 	t.Parallel()
 	if h.pace == nil {
-		h.pace = &pace{rate: 100, conns: 20, rto: 10 * time.Second, settle: 600 * time.Millisecond, watch: 900 * time.Millisecond, calm: 300 * time.Millisecond, steady: 3 * time.Second, sure: time.Second, back: 10 * time.Second}
+		h.pace = &pace{rate: 100, conns: 20, orders: 15, ops: 10, rto: 10 * time.Second, settle: 1500 * time.Millisecond, watch: 900 * time.Millisecond, calm: 300 * time.Millisecond, steady: 5 * time.Second, sure: time.Second, back: 30 * time.Second}
 	}
 	var out, log bytes.Buffer
-	r, err := Run(context.Background(), Options{JSON: true, Seed: 11, Dir: filepath.Join(t.TempDir(), "demo"), Stdout: &out, Stderr: &log, hooks: h})
+	dir := filepath.Join(t.TempDir(), "demo")
+	r, err := Run(context.Background(), Options{JSON: true, Seed: 11, Dir: dir, Stdout: &out, Stderr: &log, hooks: h})
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("timeline:\n%s\nreport:\n%s", &log, &out)
+			t.Logf("timeline:\n%s\nreport:\n%s\nlog:\n%s", &log, &out, tail(filepath.Join(dir, "spare.log")))
 		}
 	})
 	if err != nil {
@@ -73,6 +76,10 @@ func TestAllPromisesKept(t *testing.T) {
 	if len(r.Faults) != 3 || len(r.Incidents) < 2 || r.Orders.Acknowledged == 0 || r.Orders.Found != r.Orders.Acknowledged {
 		t.Errorf("report: %+v", r)
 	}
+	o := r.Objects
+	if o.Acknowledged == 0 || o.Readable != o.Acknowledged || o.Deleted == 0 || o.Receipts != r.Orders.Acknowledged || o.ProviderRequests < uint64(o.Operations) {
+		t.Errorf("objects: %+v", o)
+	}
 	if a, b := r.Faults[0].Site, r.Faults[1].Site; a != "cloud-a" || b == a {
 		t.Errorf("killed %s, froze %s; want two different clouds", a, b)
 	}
@@ -110,6 +117,65 @@ func TestAnOrderThatTwoCloudsLostIsMissing(t *testing.T) {
 	}
 }
 
+// anObject gives the oldest write of the ledger that must still be there: Spare
+// is done with it.
+func anObject(entries []objectload.Entry) *objectload.Entry {
+	m := objectload.Replay(entries)
+	for i := range entries {
+		if e := &entries[i]; e.Op == objectload.Put && e.Outcome == load.OK && m.Expect(e.Key).SHA256 == e.SHA256 {
+			return e
+		}
+	}
+	return nil
+}
+
+func TestAnObjectThatTwoCloudsLostIsMissing(t *testing.T) {
+	var at string // the demo's folder
+	r := play(t, hooks{kinds: []proof.Kind{},
+		audit: func(dir string) { at = dir },
+		ledger: func(entries []objectload.Entry) []objectload.Entry {
+			key := filepath.FromSlash(anObject(entries).Key)
+			for _, name := range []string{"cloud-a", "cloud-b"} {
+				_ = os.Remove(filepath.Join(at, name, depot.Bucket, key))
+				_ = os.RemoveAll(filepath.Join(at, name, depot.Companion, "b", key))
+			}
+			return entries
+		}})
+	wantBroken(t, r, "is on disk at 1 clouds")
+	if r.Objects.Missing != 1 || r.Objects.Readable != r.Objects.Acknowledged-1 {
+		t.Errorf("objects: %+v", r.Objects)
+	}
+}
+
+// What the ledger says and nobody has, and what somebody has and the ledger
+// says is gone.
+func TestALedgerOfObjectsThatDoesNotMatchIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil  func([]objectload.Entry) []objectload.Entry
+		reason string
+	}{
+		"a write that never was": {func(l []objectload.Entry) []objectload.Entry {
+			e := *anObject(l)
+			e.N, e.Key = e.N+1, "load/00/never"
+			return append(l, e)
+		}, "acknowledged object load/00/never is on disk at 0 clouds, Spare says: there is no such object and does not list it"},
+		"other bytes": {func(l []objectload.Entry) []objectload.Entry {
+			anObject(l).SHA256 = strings.Repeat("0", 64)
+			return l
+		}, "acknowledged objects are missing"},
+		"a delete that never was": {func(l []objectload.Entry) []objectload.Entry {
+			e := *anObject(l)
+			e.N, e.Op = l[len(l)-1].N+1, objectload.Delete
+			return append(l, e)
+		}, "1 objects showed that were deleted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := play(t, hooks{kinds: []proof.Kind{}, ledger: c.spoil})
+			wantBroken(t, r, c.reason)
+		})
+	}
+}
+
 func TestALoadThatSendsNothingProvesNothing(t *testing.T) {
 	r := play(t, hooks{load: func(ctx context.Context, _ load.Options, _ *load.Ledger) error { <-ctx.Done(); return nil }})
 	wantBroken(t, r, "one cloud serves")
@@ -121,7 +187,7 @@ func TestInterruptionEndsTheDemoAndLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	dir := filepath.Join(t.TempDir(), "demo")
 	h := hooks{
-		pace: &pace{rate: 50, conns: 5, settle: time.Minute},
+		pace: &pace{rate: 50, conns: 5, ops: 10, rto: time.Second, settle: time.Minute},
 		load: func(ctx context.Context, o load.Options, l *load.Ledger) error { cancel(); return load.Run(ctx, o, l) },
 	}
 	r, err := Run(ctx, Options{Dir: dir, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}, hooks: h})

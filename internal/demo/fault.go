@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ func (s *stage) breakIt(ctx context.Context, c *cloud, f *proof.Fault) error {
 			p.ServedBefore = append(p.ServedBefore, n)
 		}
 	}
+	_, p.BucketBefore = ask(ctx, "http://"+c.bucket+"/", 500*time.Millisecond)
 	f.At = time.Now()
 	sig := syscall.SIGKILL
 	if f.Kind == proof.Stop {
@@ -48,8 +50,11 @@ func (s *stage) breakIt(ctx context.Context, c *cloud, f *proof.Fault) error {
 	if !sure(c.group, f) {
 		return errs.E(errs.Internal, "%s %s: the kernel does not say that it happened", f.Kind, c.name)
 	}
-	_, p.CounterAfter = served(ctx, c)
-	_, p.ConnectAfter = ask(ctx, "http://"+c.front+"/", 500*time.Millisecond)
+	var asking sync.WaitGroup
+	asking.Go(func() { _, p.CounterAfter = served(ctx, c) })
+	asking.Go(func() { _, p.ConnectAfter = ask(ctx, "http://"+c.front+"/", 500*time.Millisecond) })
+	asking.Go(func() { _, p.BucketAfter = ask(ctx, "http://"+c.bucket+"/", 500*time.Millisecond) })
+	asking.Wait()
 	return nil
 }
 

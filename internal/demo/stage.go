@@ -2,8 +2,9 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
-	"math/rand/v2"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,14 +13,22 @@ import (
 	"time"
 
 	"github.com/sparecloud/spare/internal/apiv1"
+	"github.com/sparecloud/spare/internal/demo/depot"
 	"github.com/sparecloud/spare/internal/demo/group"
 	"github.com/sparecloud/spare/internal/demo/load"
+	"github.com/sparecloud/spare/internal/demo/objectload"
+	"github.com/sparecloud/spare/internal/demo/proof"
 	"github.com/sparecloud/spare/internal/demo/screen"
 	"github.com/sparecloud/spare/internal/errs"
 )
 
-// service is the name of the shop in spare.yaml.
-const service = "shop"
+// Names in spare.yaml, and the files with secret keys that it refers to.
+const (
+	service     = "shop"
+	bucket      = "archive"
+	cloudSecret = "clouds.secret"
+	ownSecret   = "archive.secret"
+)
 
 // stage is where the demo plays: clouds, Spare, customers.
 type stage struct {
@@ -32,10 +41,14 @@ type stage struct {
 
 	clouds []*cloud
 	spare  *group.Group
-	front  string // Spare's address for customers
-	api    string // and for its API
+	front  string          // Spare's address for customers
+	s3     string          // for clients of its bucket
+	api    string          // and for its API
+	keys   objectload.Keys // to its bucket
 	client *apiv1.Client
 	ledger *load.Ledger
+	things *objectload.Ledger // of the objects
+	away   string             // cloud that was broken last and whose objects may lack some; "" = none
 }
 
 // cloud is one cloud from outside.
@@ -43,6 +56,7 @@ type cloud struct {
 	name   string
 	front  string
 	inside string
+	bucket string // where its bucket is served
 	dir    string
 	group  *group.Group
 }
@@ -62,9 +76,9 @@ func (s *stage) addresses() error {
 	}
 	for i, letter := range []string{"a", "b", "c"} {
 		ip, name := fmt.Sprintf("127.0.0.%d", i+2), "cloud-"+letter
-		s.clouds = append(s.clouds, &cloud{name: name, front: free(ip), inside: free(ip), dir: filepath.Join(s.dir, name)})
+		s.clouds = append(s.clouds, &cloud{name: name, front: free(ip), inside: free(ip), bucket: free(ip), dir: filepath.Join(s.dir, name)})
 	}
-	s.front, s.api = free("127.0.0.1"), free("127.0.0.1")
+	s.front, s.s3, s.api = free("127.0.0.1"), free("127.0.0.1"), free("127.0.0.1")
 	return err
 }
 
@@ -72,7 +86,7 @@ func freeAddress(ip string) (string, error) {
 	var err error
 	for range 50 {
 		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("%s:%d", ip, 10000+rand.IntN(22000))); err == nil {
+		if l, err = net.Listen("tcp", fmt.Sprintf("%s:%d", ip, 10000+mrand.IntN(22000))); err == nil {
 			return l.Addr().String(), l.Close()
 		}
 	}
@@ -82,16 +96,19 @@ func freeAddress(ip string) (string, error) {
 
 // estate is the spare.yaml that Spare runs with.
 func (s *stage) estate() string {
-	var sites, origins strings.Builder
+	var sites, origins, replicas strings.Builder
 	for i, c := range s.clouds {
 		provider := []string{"alder", "birch", "cedar"}[i]
 		fmt.Fprintf(&sites, "  %s: {provider: %s, region: %s-1}\n", c.name, provider, provider)
 		fmt.Fprintf(&origins, "      %s: {url: \"http://%s\"}\n", c.name, c.front)
+		fmt.Fprintf(&replicas, "      %s: {s3: {bucket: %s, endpoint: \"http://%s\", access_key: %s, secret_key: \"${file:%s}\"}}\n",
+			c.name, depot.Bucket, c.bucket, depot.AccessKey, cloudSecret)
 	}
-	return fmt.Sprintf(`# Three clouds on this machine, and a shop that runs at each of them.
+	return fmt.Sprintf(`# Three clouds on this machine, a shop that runs at each of them, and a bucket
+# that is kept at each of them.
 version: 1
 data: %q
-listen: {http: %q, api: %q}
+listen: {http: %q, s3: %q, api: %q}
 sites:
 %sservices:
   %s:
@@ -102,12 +119,22 @@ sites:
     origins:
 %s    check: {http: {path: /healthz}, every: 200ms, timeout: 250ms}
     objective: {rto: %s}
-`, filepath.Join(s.dir, "spare"), s.front, s.api, sites.String(), service, origins.String(), s.pace.rto)
+buckets:
+  %s:
+    replicas:           # each with objects, so that writes survive any one
+%s    objective: {rto: %s, rpo: 0s}
+credentials:
+  - {access_key: %s, secret_key: "${file:%s}", buckets: [%s], rights: write}
+`, filepath.Join(s.dir, "spare"), s.front, s.s3, s.api, sites.String(), service, origins.String(), s.pace.rto,
+		bucket, replicas.String(), s.pace.rto, s.keys.Access, ownSecret, bucket)
 }
 
 // set starts the clouds and Spare, and returns when customers can come.
 func (s *stage) set(ctx context.Context) error {
 	if err := s.addresses(); err != nil {
+		return err
+	}
+	if err := s.secrets(); err != nil {
 		return err
 	}
 	for _, c := range s.clouds {
@@ -138,7 +165,7 @@ func (s *stage) set(ctx context.Context) error {
 	if err := s.await(ctx, "Spare serves", 15*time.Second, s.spare, s.serves); err != nil {
 		return errs.WithHint(err, "its log says:\n%s", tail(log))
 	}
-	s.screen.Say("Spare serves the shop at http://%s, its API is at http://%s", s.front, s.api)
+	s.screen.Say("Spare serves the shop at http://%s and the bucket %s, kept at all three, at http://%s; its API is at http://%s", s.front, bucket, s.s3, s.api)
 	return nil
 }
 
@@ -149,16 +176,28 @@ func (s *stage) serves(ctx context.Context) bool {
 		return false
 	}
 	for _, c := range s.clouds {
-		if !s.takenBack(ctx, c.name) {
+		if !s.takenBack(ctx, c.name) || !s.caughtUp(ctx, c.name) {
 			return false
 		}
 	}
 	return true
 }
 
+// secrets makes new keys to the clouds' buckets and to Spare's.
+func (s *stage) secrets() error {
+	for _, name := range []string{cloudSecret, ownSecret} {
+		s.keys = objectload.Keys{Access: "demo", Secret: rand.Text()} // the last is Spare's own
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(s.keys.Secret), 0o600); err != nil {
+			return errs.Wrap(errs.Unavailable, err, "write %s", name)
+		}
+	}
+	return nil
+}
+
 // start runs the cloud's program, anew if it ran before.
 func (s *stage) start(c *cloud) error {
-	args := []string{"demo-cloud", "--name", c.name, "--front", c.front, "--inside", c.inside, "--dir", c.dir}
+	args := []string{"demo-cloud", "--name", c.name, "--front", c.front, "--inside", c.inside, "--bucket", c.bucket,
+		"--dir", c.dir, "--secret", filepath.Join(s.dir, cloudSecret)}
 	for _, p := range s.clouds {
 		if p != c {
 			args = append(args, "--peer", p.name+"="+p.inside)
@@ -174,7 +213,8 @@ func (s *stage) start(c *cloud) error {
 func (s *stage) healthy(ctx context.Context, c *cloud) error {
 	err := s.await(ctx, c.name+" is healthy", 10*time.Second, c.group, func(ctx context.Context) bool {
 		status, _ := ask(ctx, "http://"+c.front+"/healthz", time.Second)
-		return status == 200
+		_, reply := ask(ctx, "http://"+c.bucket+"/", time.Second)
+		return status == 200 && reply == proof.Answered
 	})
 	return errs.WithHint(err, "its log says:\n%s", tail(filepath.Join(s.dir, c.name+".log")))
 }

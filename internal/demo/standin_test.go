@@ -26,7 +26,7 @@ import (
 
 // TestMain lets the test's own binary play the programs that a demo starts: a
 // cloud, and a crude stand-in for Spare with just enough of a proxy, an API and
-// a control process. The demo must not know the difference.
+// a control process, and with Spare's own replication behind its bucket. The demo must not know the difference.
 func TestMain(m *testing.M) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -51,12 +51,15 @@ func exit(err error) {
 }
 
 func cloudCommand(ctx context.Context, args []string) error {
-	o := CloudOptions{Peers: map[string]string{}, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	var o CloudOptions
+	o.Peers, o.Log = map[string]string{}, slog.New(slog.NewTextHandler(os.Stderr, nil))
 	f := flag.NewFlagSet("demo-cloud", flag.ExitOnError)
 	f.StringVar(&o.Name, "name", "", "")
 	f.StringVar(&o.Front, "front", "", "")
 	f.StringVar(&o.Inside, "inside", "", "")
+	f.StringVar(&o.Bucket, "bucket", "", "")
 	f.StringVar(&o.Dir, "dir", "", "")
+	f.StringVar(&o.Secret, "secret", "", "")
 	f.Func("peer", "", func(s string) error {
 		name, addr, _ := strings.Cut(s, "=")
 		o.Peers[name] = addr
@@ -73,7 +76,7 @@ type standInFile struct{ http, api, data string }
 
 func (f *standInFile) origins(yaml string) (names, urls []string) {
 	f.data = regexp.MustCompile(`data: "(.*)"`).FindStringSubmatch(yaml)[1]
-	listen := regexp.MustCompile(`listen: {http: "(.*)", api: "(.*)"}`).FindStringSubmatch(yaml)
+	listen := regexp.MustCompile(`listen: {http: "(.*)", s3: ".*", api: "(.*)"}`).FindStringSubmatch(yaml)
 	f.http, f.api = listen[1], listen[2]
 	for _, m := range regexp.MustCompile(`(cloud-.): {url: "(.*)"}`).FindAllStringSubmatch(yaml, -1) {
 		names, urls = append(names, m[1]), append(urls, m[2])
@@ -99,8 +102,7 @@ func standIn(ctx context.Context, file string) error {
 	}()
 	p := &standInProxy{urls: urls, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}}
 	go func() { _ = http.ListenAndServe(f.http, p) }()
-	<-ctx.Done()
-	return nil
+	return standInBucket(ctx, file)
 }
 
 // standInProxy stays with an origin until that fails.
@@ -113,7 +115,7 @@ type standInProxy struct {
 
 func (p *standInProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	limit := 400 * time.Millisecond
+	limit := 800 * time.Millisecond
 	for range p.urls {
 		p.mu.Lock()
 		at := p.at
@@ -162,7 +164,7 @@ func standInControl(file string) error {
 	var f standInFile
 	names, urls := f.origins(string(yaml))
 	_ = os.MkdirAll(f.data, 0o755)
-	b := &standInBook{file: filepath.Join(f.data, "incidents.json"), up: map[string]bool{}, names: names}
+	b := &standInBook{file: filepath.Join(f.data, "incidents.json"), bucket: standInDoc(f.data), up: map[string]bool{}, names: names}
 	if old, err := os.ReadFile(b.file); err == nil {
 		_ = json.Unmarshal(old, &b.incidents)
 	}
@@ -179,6 +181,7 @@ func standInControl(file string) error {
 
 type standInBook struct {
 	file      string
+	bucket    string // file that the bucket's state is in
 	names     []string
 	mu        sync.Mutex
 	up        map[string]bool
@@ -214,7 +217,11 @@ func (b *standInBook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		svc.Origins = append(svc.Origins, apiv1.Origin{Site: n, State: state})
 	}
-	var doc any = apiv1.Status{Version: "stand-in", At: time.Now().UTC(), Services: []apiv1.Service{svc}}
+	var stored apiv1.Bucket
+	if doc, err := os.ReadFile(b.bucket); err == nil {
+		_ = json.Unmarshal(doc, &stored)
+	}
+	var doc any = apiv1.Status{Version: "stand-in", At: time.Now().UTC(), Services: []apiv1.Service{svc}, Buckets: []apiv1.Bucket{stored}}
 	switch r.URL.Path {
 	case "/api/v1/services/shop":
 		doc = svc

@@ -1,13 +1,16 @@
 package demo
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/sparecloud/spare/internal/demo/load"
+	"github.com/sparecloud/spare/internal/demo/objectload"
 	"github.com/sparecloud/spare/internal/demo/proof"
 	"github.com/sparecloud/spare/internal/demo/screen"
 	"github.com/sparecloud/spare/internal/demo/shop"
@@ -18,6 +21,8 @@ import (
 type pace struct {
 	rate   int           // requests a second
 	conns  int           // connections
+	orders int           // one request in so many is an order; 0 = 5
+	ops    int           // operations on objects a second, but for receipts
 	rto    time.Duration // the objective that spare.yaml declares
 	settle time.Duration // before the first fault
 	watch  time.Duration // during a fault
@@ -32,9 +37,9 @@ func paceOf(o Options) pace {
 	case o.hooks.pace != nil:
 		return *o.hooks.pace
 	case o.Fast:
-		return pace{rate: 250, conns: 50, rto: time.Second, settle: 2 * time.Second, watch: 2 * time.Second, calm: 500 * time.Millisecond, steady: 10 * time.Second, sure: 3 * time.Second, back: 20 * time.Second}
+		return pace{rate: 250, conns: 50, orders: 25, ops: 12, rto: time.Second, settle: 2 * time.Second, watch: 2 * time.Second, calm: 500 * time.Millisecond, steady: 10 * time.Second, sure: 3 * time.Second, back: 30 * time.Second}
 	default:
-		return pace{rate: 250, conns: 50, rto: time.Second, settle: 10 * time.Second, watch: 12 * time.Second, calm: 6 * time.Second, steady: 10 * time.Second, sure: 3 * time.Second, back: 40 * time.Second}
+		return pace{rate: 250, conns: 50, orders: 25, ops: 12, rto: time.Second, settle: 8 * time.Second, watch: 9 * time.Second, calm: 4 * time.Second, steady: 10 * time.Second, sure: 3 * time.Second, back: 40 * time.Second}
 	}
 }
 
@@ -43,14 +48,19 @@ func (s *stage) play(ctx context.Context) (*Report, error) {
 	if err := s.set(ctx); err != nil {
 		return nil, err
 	}
-	file, err := os.Create(filepath.Join(s.dir, "ledger.jsonl"))
-	if err != nil {
-		return nil, errs.Wrap(errs.Unavailable, err, "make the ledger")
+	var files [2]*os.File
+	for i, name := range []string{"ledger.jsonl", "objects.jsonl"} {
+		file, err := os.Create(filepath.Join(s.dir, name))
+		if err != nil {
+			return nil, errs.Wrap(errs.Unavailable, err, "make the ledger")
+		}
+		defer func() { _ = file.Close() }() // the ledger was flushed
+		files[i] = file
 	}
-	defer func() { _ = file.Close() }() // the ledger was flushed
-	s.ledger = load.NewLedger(file)
+	s.ledger, s.things = load.NewLedger(files[0]), objectload.NewLedger(files[1])
 
-	e := proof.Evidence{Seed: uint64(s.Seed), Began: s.began, Rate: s.pace.rate, RTO: s.pace.rto, LoadBegan: time.Now()}
+	e := proof.Evidence{Seed: uint64(s.Seed), Began: s.began, Rate: s.pace.rate, RTO: s.pace.rto,
+		Archive: proof.Archive{Rate: s.pace.ops, RequestsBefore: s.toProviders(ctx)}, LoadBegan: time.Now()}
 	stop := s.customers(ctx)
 	faults, interrupted := s.story(ctx)
 	e.Faults = faults
@@ -58,7 +68,11 @@ func (s *stage) play(ctx context.Context) (*Report, error) {
 		e.Interrupted = append(e.Interrupted, interrupted.Error())
 	}
 	e.LoadEnded = time.Now()
-	if err := stop(); err != nil {
+	err := stop()
+	if err == nil && interrupted == nil {
+		err = s.complete(ctx)
+	}
+	if err != nil {
 		e.Interrupted = append(e.Interrupted, err.Error())
 	}
 	if ctx.Err() != nil {
@@ -69,11 +83,15 @@ func (s *stage) play(ctx context.Context) (*Report, error) {
 	return proof.Judge(e), ctx.Err()
 }
 
-// customers lets them come. The function that it returns ends the load and
-// gives its error.
+// customers lets them come, and those who use the bucket. The function that it
+// returns ends the loads and gives their errors.
 func (s *stage) customers(ctx context.Context) (stop func() error) {
+	// Receipts are archived until the last customer has left.
+	things, leave := context.WithCancel(context.WithoutCancel(ctx))
+	archive := objectload.New(objectload.Options{Rate: s.pace.ops, Workers: 16, Seed: uint64(s.Seed),
+		Target: s.target()}, s.things)
 	ctx, cancel := context.WithCancel(ctx)
-	o := load.Options{Addr: s.front, Rate: s.pace.rate, Conns: s.pace.conns, Seed: uint64(s.Seed), Items: shop.Products}
+	o := load.Options{Addr: s.front, Rate: s.pace.rate, Conns: s.pace.conns, Seed: uint64(s.Seed), Items: shop.Products, Orders: s.pace.orders, Acknowledged: archive.Archive}
 	for _, p := range shop.Pages() {
 		if q := (load.Page{Path: p.Path, SHA256: p.Digest()}); p.Slow {
 			o.Downloads = append(o.Downloads, q)
@@ -85,16 +103,25 @@ func (s *stage) customers(ctx context.Context) (stop func() error) {
 	if s.hooks.load != nil {
 		run = s.hooks.load
 	}
-	s.screen.Say("customers come: %d requests a second on %d connections, one in five is an order", o.Rate, o.Conns)
-	ended := make(chan error, 1)
+	s.screen.Say("customers come: %d requests a second on %d connections, one in %d is an order", o.Rate, o.Conns, cmp.Or(o.Orders, 5))
+	s.screen.Say("others write, read, list and delete objects: %d operations a second, and the receipt of each order", s.pace.ops)
+	ended, stored := make(chan error, 1), make(chan error, 1)
 	go func() { ended <- run(ctx, o, s.ledger) }()
+	go func() { stored <- archive.Run(things) }()
 	metered := make(chan struct{})
 	go func() { defer close(metered); s.meter(ctx) }()
 	return func() error {
 		cancel()
 		<-metered
-		return <-ended
+		err := <-ended
+		leave()
+		return errors.Join(err, <-stored)
 	}
+}
+
+// target is the bucket at Spare.
+func (s *stage) target() objectload.Target {
+	return objectload.Target{Addr: s.s3, Bucket: bucket, Keys: s.keys}
 }
 
 // meter shows the load as it goes.
@@ -106,7 +133,7 @@ func (s *stage) meter(ctx context.Context) {
 	for tick := time.Tick(every); ; {
 		select {
 		case now := <-tick:
-			s.screen.Meter(s.ledger.Meter(now))
+			s.screen.Meter(s.ledger.Meter(now), s.things.Meter(now))
 		case <-ctx.Done():
 			s.screen.End()
 			return
@@ -131,7 +158,10 @@ func (s *stage) story(ctx context.Context) (faults []proof.Fault, err error) {
 		} else {
 			// One after the other: while an incident is open, Spare would take the
 			// next fault of the same service for a part of it.
-			if err = s.closed(ctx); err == nil {
+			if err = s.complete(ctx); err == nil {
+				err = s.closed(ctx)
+			}
+			if err == nil {
 				err = s.breakCloud(ctx, &f)
 			}
 		}
@@ -180,6 +210,21 @@ func (s *stage) breakCloud(ctx context.Context, f *proof.Fault) error {
 		return err
 	}
 	s.screen.Say("Spare has taken %s back as a spare", c.name)
+	s.away = c.name
+	return nil
+}
+
+// complete waits until the cloud that was away last has all objects again.
+func (s *stage) complete(ctx context.Context) error {
+	if s.away == "" {
+		return nil
+	}
+	whole := func(ctx context.Context) bool { return s.caughtUp(ctx, s.away) }
+	if err := s.await(ctx, "the objects at "+s.away+" are complete again", s.pace.back, s.spare, whole); err != nil {
+		return err
+	}
+	s.screen.Say("the objects at %s are complete again", s.away)
+	s.away = ""
 	return nil
 }
 
@@ -193,7 +238,8 @@ func (s *stage) watch(ctx context.Context, f *proof.Fault) error {
 	now.Until = time.Now()
 	m := s.ledger.Meter(now.Until)
 	if felt, ok := proof.Feel(s.ledger.Entries(), now); ok {
-		s.screen.Say("%s; %s serves; %d requests failed so far", screen.Felt(felt.SwitchMS, felt.StallMS), m.Cloud, m.Failed)
+		s.screen.Say("%s; %s serves; %d requests and %d operations on objects failed so far",
+			screen.Felt(felt.SwitchMS, felt.StallMS), m.Cloud, m.Failed, s.things.Meter(now.Until).Failed)
 	} else {
 		s.screen.Fault("nobody serves: %d requests failed so far", m.Failed)
 	}

@@ -63,13 +63,13 @@ type Entry struct {
 func (e Entry) Done() time.Time { return e.Due.Add(time.Duration(e.MS * float64(time.Millisecond))) }
 
 func entryOf(q request, a answer, now time.Time) Entry {
-	e := Entry{N: q.n, Due: q.due, Kind: q.kind, ID: q.id, Item: q.item, Qty: q.qty, Path: q.page.Path, Status: a.status,
+	e := Entry{N: q.n, Due: q.due, Kind: q.kind, ID: q.id, Item: q.item, Qty: q.qty, Path: q.page.Path, Status: a.Status,
 		MS: float64(now.Sub(q.due).Microseconds()) / 1000}
-	if a.header != nil {
-		e.Cloud, e.Maybe = a.header.Get(cloudHeader), a.header.Get(maybeHeader)
+	if a.Header != nil {
+		e.Cloud, e.Maybe = a.Header.Get(cloudHeader), a.Header.Get(maybeHeader)
 	}
-	if a.err != nil {
-		e.Error = a.err.Error()
+	if a.Err != nil {
+		e.Error = a.Err.Error()
 	}
 	e.BodyOK = q.kind != KindOrder && a.sha256 == q.page.SHA256
 	e.Outcome = outcome(e, a)
@@ -80,7 +80,7 @@ func entryOf(q request, a answer, now time.Time) Entry {
 // count is a plain failure: whoever answers has to know, or to say so.
 func outcome(e Entry, a answer) Outcome {
 	if e.Kind != KindOrder {
-		if a.err == nil && e.Status == http.StatusOK && e.BodyOK {
+		if a.Err == nil && e.Status == http.StatusOK && e.BodyOK {
 			return OK
 		}
 		return Failed
@@ -88,9 +88,9 @@ func outcome(e Entry, a answer) Outcome {
 	switch {
 	case e.Status == http.StatusCreated, e.Status == http.StatusOK:
 		return OK // the status is the promise; a lost body takes nothing back
-	case !a.sent:
+	case !a.Sent:
 		return Failed
-	case e.Maybe == "true", a.header.Get(outcomeHeader) == "unknown":
+	case e.Maybe == "true", a.Header.Get(outcomeHeader) == "unknown":
 		return MaybeApplied
 	case e.Status == 0:
 		return MaybeApplied // the connection broke after the order went out

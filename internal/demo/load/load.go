@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sparecloud/spare/internal/demo/wire"
 	"github.com/sparecloud/spare/internal/errs"
 )
 
@@ -38,15 +39,16 @@ type Options struct {
 	Pages     []Page // read most of the time
 	Downloads []Page // large; read now and then
 	Items     int    // orders are for items 1 to Items
+	Orders    int    // one request in so many is an order; 0 = 5
 	// Timeout bounds one request, from its sending; 0 = 10 s.
 	Timeout time.Duration
+	// Acknowledged is told of every order that was, from several goroutines; it
+	// must not wait. nil = nobody is.
+	Acknowledged func(Entry)
 }
 
-// The share of orders and downloads, in requests of 60.
-const (
-	ordersIn60    = 12
-	downloadsIn60 = 1
-)
+// downloadsIn60 is the share of downloads in requests that are no orders.
+const downloadsIn60 = 1
 
 // request is one thing a customer is about to do.
 type request struct {
@@ -67,6 +69,9 @@ func Run(ctx context.Context, o Options, led *Ledger) error {
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
 	}
+	if o.Orders == 0 {
+		o.Orders = 5
+	}
 	queue := make(chan request, 1<<16)
 	// What still waits for a connection when time is up is not sent any more.
 	late, cancel := context.WithCancel(context.Background())
@@ -79,7 +84,7 @@ func Run(ctx context.Context, o Options, led *Ledger) error {
 	begin := time.Now()
 	for n := 1; ; n++ {
 		due := begin.Add(time.Duration(n) * time.Second / time.Duration(o.Rate))
-		if !sleepUntil(ctx, due) {
+		if !SleepUntil(ctx, due) {
 			break
 		}
 		queue <- o.next(customers, n, due)
@@ -90,7 +95,8 @@ func Run(ctx context.Context, o Options, led *Ledger) error {
 	return led.flush()
 }
 
-func sleepUntil(ctx context.Context, t time.Time) bool {
+// SleepUntil waits for t, and reports whether ctx lasted until then.
+func SleepUntil(ctx context.Context, t time.Time) bool {
 	timer := time.NewTimer(time.Until(t))
 	defer timer.Stop()
 	select {
@@ -105,10 +111,10 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 func (o Options) next(r *rand.Rand, n int, due time.Time) request {
 	q := request{n: n, due: due}
 	item, qty, page := 1+r.IntN(o.Items), 1+r.IntN(3), r.IntN(len(o.Pages))
-	switch d := r.IntN(60); {
-	case d < ordersIn60:
+	switch order, d := r.IntN(o.Orders) == 0, r.IntN(60); {
+	case order:
 		q.kind, q.id, q.item, q.qty = KindOrder, fmt.Sprintf("%x-%06d", o.Seed, n), item, qty
-	case d < ordersIn60+downloadsIn60:
+	case d < downloadsIn60:
 		q.kind, q.page = KindDownload, o.Downloads[page%len(o.Downloads)]
 	default:
 		q.kind, q.page = KindPage, o.Pages[page]
@@ -118,14 +124,18 @@ func (o Options) next(r *rand.Rand, n int, due time.Time) request {
 
 // work is one customer's connection.
 func work(late context.Context, o Options, queue <-chan request, led *Ledger) {
-	c := &conn{addr: o.Addr, timeout: o.Timeout}
-	defer c.close()
+	c := newConn(o.Addr, o.Timeout)
+	defer c.Close()
 	for q := range queue {
 		led.began()
-		a := answer{err: errs.E(errs.Unavailable, "never sent: no connection was free in time")}
+		a := answer{Answer: wire.Answer{Err: errs.E(errs.Unavailable, "never sent: no connection was free in time")}}
 		if late.Err() == nil {
 			a = c.do(q)
 		}
-		led.add(entryOf(q, a, time.Now()))
+		e := entryOf(q, a, time.Now())
+		led.add(e)
+		if o.Acknowledged != nil && e.Kind == KindOrder && e.Outcome == OK {
+			o.Acknowledged(e)
+		}
 	}
 }

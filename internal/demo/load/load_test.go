@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sparecloud/spare/internal/demo/wire"
 )
 
 const body = "hello, customer"
@@ -96,6 +98,42 @@ func TestEveryRequestIsInTheLedgerOnce(t *testing.T) {
 	}
 	if lines != len(entries) {
 		t.Errorf("the file has %d lines for %d entries", lines, len(entries))
+	}
+}
+
+func TestAcknowledgedOrdersAreToldAndNoOthers(t *testing.T) {
+	var n atomic.Int64
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && n.Add(1)%2 == 0 {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		shop(w, r)
+	})
+	var mu sync.Mutex
+	told := map[string]bool{}
+	o := options(addr)
+	o.Orders = 2
+	o.Acknowledged = func(e Entry) {
+		mu.Lock()
+		defer mu.Unlock()
+		told[e.ID] = true
+	}
+	want, orders := map[string]bool{}, 0
+	entries := runFor(t, 500*time.Millisecond, o)
+	for _, e := range entries {
+		if e.Kind == KindOrder {
+			orders++
+			if e.Outcome == OK {
+				want[e.ID] = true
+			}
+		}
+	}
+	if d := cmp.Diff(want, told); d != "" || len(want) == orders {
+		t.Errorf("%d of %d orders acknowledged: %s", len(want), orders, d)
+	}
+	if 10*orders < 4*len(entries) {
+		t.Errorf("%d of %d requests are orders, want one in two", orders, len(entries))
 	}
 }
 
@@ -232,7 +270,7 @@ func TestOutcomeOfOrders(t *testing.T) {
 		{"refused", 400, http.Header{}, true, nil, Failed},
 	} {
 		got := outcome(Entry{Kind: KindOrder, Status: c.status, Maybe: c.header.Get("Spare-Maybe-Applied")},
-			answer{sent: c.sent, status: c.status, header: c.header, err: c.err})
+			answer{Answer: wire.Answer{Sent: c.sent, Status: c.status, Header: c.header, Err: c.err}})
 		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}

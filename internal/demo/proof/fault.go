@@ -24,6 +24,7 @@ func (j *judge) fault(k Kind) {
 	}
 	f := &j.r.Faults[i]
 	j.traffic(f)
+	j.objectsDuring(f)
 	if k == KillControl {
 		j.control(f)
 	} else {
@@ -76,10 +77,12 @@ func (j *judge) victim(f *Fault) {
 		lacks(p.Signal == int(syscall.SIGKILL), "the kernel does not say that process %d was killed by signal 9 (it says %d)", p.PID, p.Signal)
 		lacks(p.CounterAfter == Refused, "its counter of requests should be gone: %s", asked(p.CounterAfter))
 		lacks(p.ConnectAfter == Refused, "a direct connection should be refused: %s", asked(p.ConnectAfter))
+		lacks(p.BucketAfter == Refused, "its bucket should refuse connections: %s", asked(p.BucketAfter))
 	} else {
 		lacks(len(p.States) >= 2 && strings.Trim(p.States, "T") == "", "the kernel does not show process %d as stopped throughout (states %q)", p.PID, p.States)
 		lacks(p.CounterAfter == NoAnswer, "its counter of requests should not answer: %s", asked(p.CounterAfter))
 		lacks(p.ConnectAfter == NoAnswer, "a direct request should hang: %s", asked(p.ConnectAfter))
+		lacks(p.BucketAfter == NoAnswer, "a request to its bucket should hang: %s", asked(p.BucketAfter))
 	}
 	lacks(!f.Sure.IsZero() && f.Until.After(f.Sure), "it is not known from when to when it lasted")
 	grew := len(p.ServedBefore) == 2 && p.ServedBefore[1] > p.ServedBefore[0]
@@ -87,6 +90,9 @@ func (j *judge) victim(f *Fault) {
 	lacks(p.VictimBefore > 0 && 2*p.VictimBefore > p.AllBefore, "it answered only %d of the %d requests right before", p.VictimBefore, p.AllBefore)
 	lacks(p.VictimAfter == 0, "it answered %d requests that were sent after the fault", p.VictimAfter)
 	lacks(p.OthersAfter > 0 && 2*p.OthersAfter > p.AllAfter, "others answered only %d of the %d requests right after", p.OthersAfter, p.AllAfter)
+	lacks(p.BucketBefore == Answered, "its bucket did not answer before the fault: %s", asked(p.BucketBefore))
+	lacks(p.Written > 0, "no object was written while it lasted")
+	lacks(p.Read > 0, "no object was read while it lasted")
 	for _, in := range j.Incidents {
 		if blames(in, f.Site) && !in.Opened.Before(f.At.Truncate(time.Millisecond)) && in.Opened.Before(f.Until) {
 			f.Proof.Incident = in.ID

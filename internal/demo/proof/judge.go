@@ -30,6 +30,7 @@ func Judge(e Evidence) *Report {
 	}
 	j.requests()
 	j.orders()
+	j.archive()
 	for _, s := range e.Interrupted {
 		j.broken("%s", s)
 	}

@@ -1,5 +1,5 @@
 // Package proof judges a demo from outside. It takes what was observed, by the
-// kernel, the victims, the ledger, the order logs and Spare's API, and says
+// kernel, the victims, the ledgers, the order logs, the folders and Spare's API, and says
 // whether Spare kept its promises, and whether the faults happened at all.
 //
 // It is pure: [Evidence] goes in, a [Report] comes out, and a demo has
@@ -17,6 +17,7 @@ import (
 
 	"github.com/sparecloud/spare/internal/apiv1"
 	"github.com/sparecloud/spare/internal/demo/load"
+	"github.com/sparecloud/spare/internal/demo/objectload"
 	"github.com/sparecloud/spare/internal/demo/shop"
 )
 
@@ -53,6 +54,8 @@ type Proof struct {
 	ServedBefore []uint64 `json:"served_before,omitempty"`
 	CounterAfter Reply    `json:"counter_after,omitempty"` // reading it once more during the fault
 	ConnectAfter Reply    `json:"connect_after,omitempty"` // asking the victim for a page, past Spare
+	BucketBefore Reply    `json:"bucket_before,omitempty"` // asking the victim's bucket, past Spare, right before
+	BucketAfter  Reply    `json:"bucket_after,omitempty"`  // and during the fault
 	// Requests in the ledger: of the last second before the fault; then of those
 	// that were due during the fault what the victim answered, and in its first
 	// two seconds what others did.
@@ -61,6 +64,9 @@ type Proof struct {
 	VictimAfter  int `json:"victim_after"`
 	OthersAfter  int `json:"others_after"`
 	AllAfter     int `json:"all_after"`
+	// Operations on objects that began and succeeded while the fault lasted.
+	Written int `json:"written"` // puts
+	Read    int `json:"read"`    // gets
 	// Incident is the one that Spare opened for it.
 	Incident string `json:"incident,omitempty"`
 	// Of KillControl: the process that took the killed one's place, and when
@@ -108,4 +114,20 @@ type Evidence struct {
 	Lookups     map[string]Finding       // by order id
 	Incidents   []apiv1.Incident
 	Interrupted []string // steps of the story that could not be done
+	Archive     Archive
+}
+
+// Archive is what was observed of the bucket.
+type Archive struct {
+	Rate    int                // operations a second that were to be done, but for receipts
+	Entries []objectload.Entry // the ledger, in the order of N
+	// Final holds a read of every key in the ledger and a list of all keys,
+	// through Spare, when all was over.
+	Final []objectload.Entry
+	// Disks gives, by cloud and key, the SHA-256 of bytes that were found in the
+	// cloud's folder, looked at as files.
+	Disks map[string]map[string]string
+	// Requests to the clouds' buckets that Spare counted, when the loads began and
+	// when they had ended and all replicas had caught up.
+	RequestsBefore, RequestsAfter uint64
 }

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/sparecloud/spare/internal/apiv1"
 	"github.com/sparecloud/spare/internal/demo/load"
+	"github.com/sparecloud/spare/internal/demo/objectload"
 	"github.com/sparecloud/spare/internal/demo/shop"
 )
 
@@ -23,9 +25,11 @@ func at(ms int) time.Time { return begin.Add(time.Duration(ms) * time.Millisecon
 func goodFaults() []Fault {
 	return []Fault{
 		{Kind: Kill, Site: "cloud-a", At: at(6000), Sure: at(6001), Until: at(10000), Proof: Proof{
-			PID: 100, Signal: 9, ServedBefore: []uint64{10, 20}, CounterAfter: Refused, ConnectAfter: Refused}},
+			PID: 100, Signal: 9, ServedBefore: []uint64{10, 20}, CounterAfter: Refused, ConnectAfter: Refused,
+			BucketBefore: Answered, BucketAfter: Refused}},
 		{Kind: Stop, Site: "cloud-b", At: at(16000), Sure: at(16001), Until: at(20000), Proof: Proof{
-			PID: 200, States: "TT", ServedBefore: []uint64{10, 20}, CounterAfter: NoAnswer, ConnectAfter: NoAnswer}},
+			PID: 200, States: "TT", ServedBefore: []uint64{10, 20}, CounterAfter: NoAnswer, ConnectAfter: NoAnswer,
+			BucketBefore: Answered, BucketAfter: NoAnswer}},
 		{Kind: KillControl, At: at(26000), Sure: at(26001), Until: at(28000), Proof: Proof{
 			PID: 300, Gone: true, Successor: 301, StatusAt: at(26500)}},
 	}
@@ -52,7 +56,56 @@ func good() Evidence {
 		{ID: "i2", Site: "cloud-b", Opened: at(16100), Closed: at(21000), Causes: cause},
 		{ID: "i1", Site: "cloud-a", Opened: at(6100), Closed: at(11000), Causes: cause},
 	}
+	e.Archive = goodArchive(e.Entries)
 	return e
+}
+
+// goodArchive has 10 operations a second for 30 s, in rounds of four: an object
+// is written, read, another one of two is deleted, all are listed. Besides, the
+// receipts of the orders. Each cloud has everything.
+func goodArchive(orders []load.Entry) Archive {
+	a := Archive{Rate: 10, Disks: map[string]map[string]string{"cloud-a": {}, "cloud-b": {}, "cloud-c": {}}, RequestsBefore: 50, RequestsAfter: 5000}
+	there := map[string]string{}
+	op := func(ms int, e objectload.Entry) {
+		e.N, e.Due, e.Began, e.MS, e.Outcome = len(a.Entries), at(ms), at(ms), 20, load.OK
+		a.Entries = append(a.Entries, e)
+	}
+	for n := range 300 {
+		key := fmt.Sprintf("load/%02d", n/4%20)
+		switch n % 4 {
+		case 0:
+			there[key] = fmt.Sprint("sum", n)
+			op(100*n, objectload.Entry{Op: objectload.Put, Key: key, SHA256: there[key]})
+		case 1:
+			op(100*n, objectload.Entry{Op: objectload.Get, Key: key, SHA256: there[key]})
+		case 2:
+			if n/4%2 == 1 {
+				op(100*n, objectload.Entry{Op: objectload.Delete, Key: key})
+				delete(there, key)
+				break
+			}
+			op(100*n, objectload.Entry{Op: objectload.Get, Key: "load/99", Absent: true})
+		case 3:
+			op(100*n, objectload.Entry{Op: objectload.List, Key: "load/", Listed: slices.Sorted(maps.Keys(there))})
+		}
+	}
+	for _, o := range orders {
+		if o.Kind == load.KindOrder {
+			there["orders/"+o.ID] = "receipt " + o.ID
+			op(30000, objectload.Entry{Op: objectload.Put, Key: "orders/" + o.ID, SHA256: "receipt " + o.ID})
+		}
+	}
+	for _, key := range objectload.Replay(a.Entries).Keys() {
+		sum := there[key]
+		a.Final = append(a.Final, objectload.Entry{Op: objectload.Get, Key: key, SHA256: sum, Absent: sum == "", Outcome: load.OK})
+		if sum != "" {
+			for _, disk := range a.Disks {
+				disk[key] = sum
+			}
+		}
+	}
+	a.Final = append(a.Final, objectload.Entry{Op: objectload.List, Listed: slices.Sorted(maps.Keys(there)), Outcome: load.OK})
+	return a
 }
 
 func serving(ms int) string {
@@ -71,6 +124,13 @@ func TestGoodEvidencePasses(t *testing.T) {
 	if d := cmp.Diff(want, r.Orders); d != "" {
 		t.Error(d)
 	}
+	objects := Objects{Operations: 900, Acknowledged: 610, Readable: 610, Receipts: 600, Deleted: 10, P50MS: 20, P99MS: 20, LongestMS: 20, ProviderRequests: 4950}
+	if d := cmp.Diff(objects, r.Objects); d != "" {
+		t.Error(d)
+	}
+	if r.Faults[0].Proof.Written != 9 || r.Faults[0].Proof.Read != 10 {
+		t.Errorf("meanwhile: %+v", r.Faults[0].Proof)
+	}
 	if r.Faults[0].Proof.Incident != "i1" || r.Faults[1].Proof.Incident != "i2" || r.Incidents[0].ID != "i1" {
 		t.Errorf("incidents %+v, faults %+v", r.Incidents, r.Faults)
 	}
@@ -87,6 +147,23 @@ func TestEveryMissingProofIsMissed(t *testing.T) {
 					f(&e.Entries[i])
 				}
 			}
+		}
+	}
+	things := func(from, to int, op objectload.Op, f func(*objectload.Entry)) func(*Evidence) {
+		return func(e *Evidence) {
+			for i := range e.Archive.Entries {
+				r := &e.Archive.Entries[i]
+				if ms := int(r.Due.Sub(begin).Milliseconds()); ms >= from && ms < to && r.Op == op {
+					f(r)
+				}
+			}
+		}
+	}
+	fails := func(r *objectload.Entry) { r.Outcome = load.Failed }
+	final := func(key string, f func(*objectload.Entry)) func(*Evidence) {
+		return func(e *Evidence) {
+			i := slices.IndexFunc(e.Archive.Final, func(r objectload.Entry) bool { return r.Key == key })
+			f(&e.Archive.Final[i])
 		}
 	}
 	answeredBy := func(cloud string) func(*load.Entry) { return func(r *load.Entry) { r.Cloud = cloud } }
@@ -162,6 +239,45 @@ func TestEveryMissingProofIsMissed(t *testing.T) {
 			delete(e.Lookups, "o0")
 		}, "1 orders of unknown effect"},
 
+		{"the bucket of the dead answers", fault(kill, func(f *Fault) { f.Proof.BucketAfter = Answered }), "its bucket should refuse connections: answered"},
+		{"nobody asked the bucket of the dead", fault(kill, func(f *Fault) { f.Proof.BucketAfter = "" }), "its bucket should refuse connections: nobody asked"},
+		{"the bucket of the frozen answers", fault(stop, func(f *Fault) { f.Proof.BucketAfter = Refused }), "to its bucket should hang: refused"},
+		{"the bucket was dead before", fault(stop, func(f *Fault) { f.Proof.BucketBefore = Refused }), "its bucket did not answer before"},
+		{"nothing is written meanwhile", things(6001, 10000, objectload.Put, fails), "kill cloud-a: no object was written while"},
+		{"nothing is read meanwhile", things(16001, 20000, objectload.Get, fails), "stop cloud-b: no object was read while"},
+
+		{"a put failed", things(2000, 2001, objectload.Put, fails), "1 operations on objects failed, the first of them: put load/05 at 12:00:02.000"},
+		{"an outcome of an object that nobody knows", things(2000, 2001, objectload.Put, func(r *objectload.Entry) { r.Outcome = "" }), "1 operations on objects failed"},
+		{"no objects", func(e *Evidence) { e.Archive.Entries = nil }, "only 0 operations on objects"},
+		{"half the objects", func(e *Evidence) { e.Archive.Entries = e.Archive.Entries[:150] }, "only 150 operations on objects were done, of 270"},
+		{"no rate of objects", func(e *Evidence) { e.Archive.Rate = 0 }, "operations on objects were done, of 0"},
+		{"nothing was deleted", func(e *Evidence) {
+			e.Archive.Entries = slices.DeleteFunc(e.Archive.Entries, func(r objectload.Entry) bool { return r.Op == objectload.Delete })
+		}, "0 deleted: that proves nothing"},
+		{"a stale read", things(2100, 2101, objectload.Get, func(r *objectload.Entry) { r.SHA256 = "sum0" }), "1 reads missed an acknowledged write, the first of them: get load/05"},
+		{"a read that finds nothing", things(2100, 2101, objectload.Get, func(r *objectload.Entry) { r.SHA256, r.Absent = "", true }), "there is no such object"},
+		{"a list that lacks one", things(2300, 2301, objectload.List, func(r *objectload.Entry) { r.Listed = r.Listed[1:] }), "1 reads missed an acknowledged write, the first of them: list load/"},
+		{"a list with a deleted one", things(8300, 8301, objectload.List, func(r *objectload.Entry) { r.Listed = append(r.Listed, "load/01") }), "1 objects showed that were deleted, or never acknowledged: load/01"},
+		{"a read from nowhere", things(200, 201, objectload.Get, func(r *objectload.Entry) { r.SHA256, r.Absent = "x", false }), "1 objects showed"},
+
+		{"an object that Spare lost", final("load/14", func(r *objectload.Entry) { r.SHA256, r.Absent = "", true }), "object load/14 is on disk at 3 clouds, Spare says: there is no such object and lists it"},
+		{"other bytes at the end", final("load/14", func(r *objectload.Entry) { r.SHA256 = "sum56" }), "object load/14 is on disk at 3 clouds, Spare says: 0 bytes with SHA-256 sum56"},
+		{"an object that cannot be read", final("load/14", func(r *objectload.Entry) { r.Outcome, r.Status = load.Failed, 503 }), "Spare says: status 503"},
+		{"an object that was not looked up", func(e *Evidence) { e.Archive.Final = e.Archive.Final[1:] }, "Spare says: nobody asked"},
+		{"an object that is not listed", final("", func(r *objectload.Entry) { r.Listed = r.Listed[1:] }), "object load/00 is on disk at 3 clouds, Spare gives it and does not list it"},
+		{"no last list", func(e *Evidence) { e.Archive.Final = e.Archive.Final[:len(e.Archive.Final)-1] }, "could not be listed when all was over"},
+		{"an object at one cloud", func(e *Evidence) {
+			e.Archive.Disks["cloud-a"]["load/14"] = "torn"
+			delete(e.Archive.Disks["cloud-c"], "load/14")
+		}, "object load/14 is on disk at 1 clouds, Spare gives it and lists it"},
+		{"a deleted object is back", final("load/15", func(r *objectload.Entry) { r.SHA256, r.Absent = "sum60", false }), "1 objects showed that were deleted, or never acknowledged: load/15"},
+		{"a deleted object is listed", final("", func(r *objectload.Entry) { r.Listed = append(r.Listed, "load/15") }), "never acknowledged: load/15"},
+		{"a deleted object that nobody can ask for", final("load/15", func(r *objectload.Entry) { r.Outcome, r.Status = load.Failed, 503 }), "whether the deleted object load/15 is gone: status 503"},
+		{"an order without receipt", func(e *Evidence) {
+			e.Archive.Entries = slices.DeleteFunc(e.Archive.Entries, func(r objectload.Entry) bool { return r.Key == "orders/o5" })
+		}, "1 acknowledged orders have no receipt in the archive: o5"},
+		{"nobody counted requests", func(e *Evidence) { e.Archive.RequestsAfter = 0 }, "did not say how many requests"},
+
 		{"a step was not done", func(e *Evidence) { e.Interrupted = []string{"the disk is full"} }, "the disk is full"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -198,6 +314,28 @@ func TestUnknownEffectIsReconciledAndNoPromise(t *testing.T) {
 	want := Orders{Acknowledged: 598, Found: 598, MaybeAppliedFound: 1}
 	if d := cmp.Diff(want, r.Orders); d != "" || r.Requests.MaybeApplied != 2 {
 		t.Errorf("%s, requests %+v", d, r.Requests)
+	}
+}
+
+func TestAnObjectOfUnknownEffectIsWhatTheLastReadSays(t *testing.T) {
+	e := good()
+	for i := range e.Archive.Entries {
+		if r := &e.Archive.Entries[i]; r.Op == objectload.Put && r.Key == "orders/o5" {
+			r.Outcome = load.MaybeApplied
+		}
+	}
+	if r := Judge(e); !r.OK || r.Objects.MaybeApplied != 1 || r.Objects.Receipts != 600 {
+		t.Errorf("broken: %q, %+v", r.Broken, r.Objects)
+	}
+	for i := range e.Archive.Final {
+		r := &e.Archive.Final[i]
+		if r.Key == "orders/o5" {
+			r.SHA256, r.Absent = "", true
+		}
+		r.Listed = slices.DeleteFunc(r.Listed, func(k string) bool { return k == "orders/o5" })
+	}
+	if r := Judge(e); !r.OK || r.Objects.Receipts != 599 || r.Objects.Missing != 0 {
+		t.Errorf("broken: %q, %+v", r.Broken, r.Objects)
 	}
 }
 

@@ -17,6 +17,7 @@ type Report struct {
 	Faults   []Fault   `json:"faults"`
 	Requests Requests  `json:"requests"`
 	Orders   Orders    `json:"orders"`
+	Objects  Objects   `json:"objects"`
 	// By kind of fault: how long until requests were served as before, and the
 	// longest that a disturbed one took. See [Felt].
 	SwitchMS  map[Kind]float64 `json:"switch_ms"`
@@ -47,6 +48,27 @@ type Orders struct {
 	MaybeAppliedFound int `json:"maybe_applied_found"` // orders of unknown effect that do count
 	Unreconciled      int `json:"unreconciled"`        // orders of unknown effect of which nobody can say
 	Duplicates        int `json:"duplicates"`          // times that an order reached a cloud's front once too often
+}
+
+// Objects says what became of the objects. Times count from when an operation
+// was due.
+type Objects struct {
+	Operations   int     `json:"operations"`   // puts, gets, deletes and lists, receipts included
+	Acknowledged int     `json:"acknowledged"` // objects that must be there: their last acknowledged write was a put
+	Readable     int     `json:"readable"`     // of those: the right bytes come through Spare, it is listed, and two clouds or more have the bytes on disk
+	Missing      int     `json:"missing"`      // of those: the rest
+	Receipts     int     `json:"receipts"`     // of those acknowledged: receipts of orders
+	Deleted      int     `json:"deleted"`      // objects whose last acknowledged write was a delete
+	Resurrected  int     `json:"resurrected"`  // objects that showed after they were deleted, or though they were never acknowledged
+	StaleReads   int     `json:"stale_reads"`  // reads and lists that missed an acknowledged write
+	Failed       int     `json:"failed"`
+	MaybeApplied int     `json:"maybe_applied"` // writes whose answer left it open
+	P50MS        float64 `json:"p50_ms"`
+	P99MS        float64 `json:"p99_ms"`
+	LongestMS    float64 `json:"longest_ms"`
+	// ProviderRequests is how many requests Spare sent to the clouds' buckets,
+	// those of its own health checks and repairs included.
+	ProviderRequests uint64 `json:"provider_requests"`
 }
 
 // Incident is what Spare wrote down by itself.

@@ -43,6 +43,7 @@ func (s *Screen) Report(w io.Writer, r *proof.Report) error {
 		line("", "of unknown effect: %d count, %d do not, %d cannot be told", o.MaybeAppliedFound,
 			q.MaybeApplied-o.MaybeAppliedFound-o.Unreconciled, o.Unreconciled)
 	}
+	s.objects(line, r.Objects)
 	for _, in := range r.Incidents {
 		line("incident", "%s at %s, %s, %s", in.ID, in.Site, in.Severity, lasted(in))
 		for _, c := range in.Causes {
@@ -57,10 +58,21 @@ func (s *Screen) Report(w io.Writer, r *proof.Report) error {
 		line("BROKEN", "%s", why)
 	}
 	if r.Dir != "" {
-		line("look at", "%s: spare.yaml, ledger.jsonl (every request), spare.log, and each cloud's orders.log", r.Dir)
+		line("look at", "%s: spare.yaml, ledger.jsonl (every request), objects.jsonl (every operation on objects), spare.log, and each cloud's orders.log and bucket", r.Dir)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (s *Screen) objects(line func(label, format string, args ...any), o proof.Objects) {
+	line("objects", "%s operations, %s failed, %s of unknown effect; median %.1f ms, p99 %.0f ms, longest %.0f ms",
+		group(o.Operations), group(o.Failed), group(o.MaybeApplied), o.P50MS, o.P99MS, o.LongestMS)
+	line("", "%s acknowledged (%s are receipts of orders), %s of them found on the disks of two clouds or more and through Spare, %s missing",
+		group(o.Acknowledged), group(o.Receipts), group(o.Readable), group(o.Missing))
+	line("", "%s deleted, %s of them came back; %s stale reads", group(o.Deleted), group(o.Resurrected), group(o.StaleReads))
+	if o.Operations > 0 {
+		line("", "%s requests to the clouds' buckets, %.1f for each operation", group(int(o.ProviderRequests)), float64(o.ProviderRequests)/float64(o.Operations))
+	}
 }
 
 // Felt says what users felt of a fault, in milliseconds.
@@ -90,7 +102,8 @@ func did(f proof.Fault) string {
 func shown(f proof.Fault) string {
 	p := f.Proof
 	traffic := fmt.Sprintf("%d of %d requests on it right before, %d of %d on others right after", p.VictimBefore, p.AllBefore, p.OthersAfter, p.AllAfter)
-	asked := fmt.Sprintf("asked directly: %s; incident %s", p.ConnectAfter, p.Incident)
+	asked := fmt.Sprintf("asked directly: %s, its bucket: %s; %d objects written and %d read meanwhile; incident %s",
+		p.ConnectAfter, p.BucketAfter, p.Written, p.Read, p.Incident)
 	switch f.Kind {
 	case proof.Kill:
 		return fmt.Sprintf("wait status: signal %d; %s; %s", p.Signal, traffic, asked)

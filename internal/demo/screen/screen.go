@@ -7,7 +7,7 @@
 //
 //	s := screen.New(os.Stderr, screen.Of(os.Stderr))
 //	s.Say("cloud-a killed (SIGKILL, pid %d)", pid)
-//	s.Meter(ledger.Meter(time.Now()))
+//	s.Meter(ledger.Meter(time.Now()), objects.Meter(time.Now()))
 //	err := s.Report(os.Stdout, report)
 package screen
 
@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sparecloud/spare/internal/demo/load"
+	"github.com/sparecloud/spare/internal/demo/objectload"
 )
 
 // Options say how to show.
@@ -71,8 +72,9 @@ func (s *Screen) say(color, text string) {
 
 // Meter shows how things go: in place on a terminal, else as a line of the
 // timeline.
-func (s *Screen) Meter(m load.Meter) {
-	text := fmt.Sprintf("%3.0f requests/s  %d failed  p99 %.0f ms  %s serves  %d sent", m.PerSecond, m.Failed, m.P99MS, nobody(m.Cloud), m.Sent)
+func (s *Screen) Meter(m load.Meter, o objectload.Meter) {
+	text := fmt.Sprintf("%s: %.0f requests/s, %d failed, p99 %.0f ms; objects: %.0f/s, %d failed",
+		nobody(m.Cloud), m.PerSecond, m.Failed, m.P99MS, o.PerSecond, o.Failed)
 	if !s.TTY {
 		s.say("", "  "+text)
 		return

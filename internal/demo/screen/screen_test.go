@@ -14,6 +14,7 @@ import (
 
 	"github.com/sparecloud/spare/internal/apiv1"
 	"github.com/sparecloud/spare/internal/demo/load"
+	"github.com/sparecloud/spare/internal/demo/objectload"
 	"github.com/sparecloud/spare/internal/demo/proof"
 )
 
@@ -21,10 +22,10 @@ func TestTimelineIsPlainLinesWhereNobodyLooksOn(t *testing.T) {
 	var b bytes.Buffer
 	s := New(&b, Options{})
 	s.Say("cloud-a runs")
-	s.Meter(load.Meter{PerSecond: 250, Cloud: "cloud-a", Sent: 1000, P99MS: 4})
+	s.Meter(load.Meter{PerSecond: 250, Cloud: "cloud-a", Sent: 1000, P99MS: 4}, objectload.Meter{PerSecond: 90})
 	s.Fault("cloud-a killed")
 	s.End()
-	want := "+0.0s  cloud-a runs\n+0.0s    250 requests/s  0 failed  p99 4 ms  cloud-a serves  1000 sent\n+0.0s  cloud-a killed\n"
+	want := "+0.0s  cloud-a runs\n+0.0s    cloud-a: 250 requests/s, 0 failed, p99 4 ms; objects: 90/s, 0 failed\n+0.0s  cloud-a killed\n"
 	got := regexp.MustCompile(`(?m)^ +`).ReplaceAllString(b.String(), "")
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -34,8 +35,8 @@ func TestTimelineIsPlainLinesWhereNobodyLooksOn(t *testing.T) {
 func TestMeterIsRewrittenInPlaceAndLeavesNoTrace(t *testing.T) {
 	var b bytes.Buffer
 	s := New(&b, Options{TTY: true, Width: 40})
-	s.Meter(load.Meter{PerSecond: 1})
-	s.Meter(load.Meter{PerSecond: 2})
+	s.Meter(load.Meter{PerSecond: 1}, objectload.Meter{})
+	s.Meter(load.Meter{PerSecond: 2}, objectload.Meter{})
 	s.Say("news")
 	s.End()
 	var lines []string
@@ -92,6 +93,7 @@ func report() *proof.Report {
 		StallMS:   map[proof.Kind]float64{proof.Kill: 201},
 		Requests:  proof.Requests{Sent: 21400, MaybeApplied: 1, LongestMS: 312},
 		Orders:    proof.Orders{Acknowledged: 4210, Found: 4210, MaybeAppliedFound: 1},
+		Objects:   proof.Objects{Operations: 3600, Acknowledged: 1432, Receipts: 1300, Readable: 1432, Deleted: 44, ProviderRequests: 36000, LongestMS: 2001},
 		Incidents: []proof.Incident{{ID: "i1", Site: "cloud-a", Opened: began, Causes: []apiv1.Cause{{Kind: "site_down", Text: "the site does not answer"}}}},
 	}
 }
@@ -104,7 +106,8 @@ func TestReportSaysWhatMattersAndFitsTheTerminal(t *testing.T) {
 		}
 		text := strings.Join(strings.Fields(b.String()), " ")
 		for _, want := range []string{"cloud-a killed (SIGKILL, pid 77)", "as before after 83 ms", "took 201 ms", "no request was slower", "21,400 sent, 0 failed, 1 of unknown",
-			"4,210 acknowledged", "still open", "site_down", "kept every promise", "+8.0s"} {
+			"4,210 acknowledged", "3,600 operations", "longest 2001 ms", "1,432 acknowledged (1,300 are receipts", "44 deleted, 0 of them came back; 0 stale",
+			"36,000 requests to the clouds' buckets, 10.0 for each", "still open", "site_down", "kept every promise", "+8.0s"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("width %d: no %q in\n%s", width, want, b.String())
 			}
