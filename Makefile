@@ -7,7 +7,7 @@ LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 RACE    := $(shell $(GO) env CGO_ENABLED | grep -q 1 && command -v $$($(GO) env CC | cut -d' ' -f1) >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 30s
 
-.PHONY: demo build test test-deps lint fuzz bench bench-failover bench-edge bench-estate bench-deps nightly clean
+.PHONY: demo build test test-deps lint fuzz bench bench-failover bench-edge bench-estate bench-deps nightly-deps nightly clean
 
 demo: build
 	./bin/spare demo $(DEMO)
@@ -17,6 +17,7 @@ build:
 
 test:
 	$(GO) test $(RACE) -timeout 20m $$($(GO) list ./... | grep -v /tests/)
+	$(GO) test -timeout 20m -run Histories ./internal/blob/replica # all its schedules, which the race detector has no time for
 	$(GO) test -timeout 20m ./tests/...
 
 # Peers: nginx and HAProxy as other people's servers, versitygw as an S3
@@ -78,7 +79,11 @@ bench-deps: test-deps $(CADDY)
 $(CADDY):
 	GOBIN=$(CURDIR)/bin/peers $(GO) install github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
 
-nightly: test-deps
+nightly-deps: test-deps
+	GOBIN=$(CURDIR)/bin/peers $(GO) install github.com/rclone/rclone@v1.75.1
+	GOBIN=$(CURDIR)/bin/peers $(GO) install github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+
+nightly: nightly-deps
 	SPARE_NIGHTLY=1 $(GO) test $(RACE) -count=3 -timeout 2h ./...
 	$(MAKE) fuzz FUZZTIME=5m
 

@@ -26,7 +26,7 @@ func play(t *testing.T, h hooks) *Report {
 	t.Helper()
 	t.Parallel()
 	if h.pace == nil {
-		h.pace = &pace{rate: 100, conns: 20, orders: 15, ops: 10, rto: 10 * time.Second, settle: 1500 * time.Millisecond, watch: 900 * time.Millisecond, calm: 300 * time.Millisecond, steady: 5 * time.Second, sure: time.Second, back: 30 * time.Second}
+		h.pace = &pace{rate: 100, conns: 20, orders: 15, ops: 10, rto: 10 * time.Second, settle: 1500 * time.Millisecond, watch: 2500 * time.Millisecond, calm: 300 * time.Millisecond, steady: 5 * time.Second, sure: time.Second, back: 30 * time.Second}
 	}
 	var out, log bytes.Buffer
 	dir := filepath.Join(t.TempDir(), "demo")

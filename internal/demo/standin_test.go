@@ -115,7 +115,7 @@ type standInProxy struct {
 
 func (p *standInProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	limit := 800 * time.Millisecond
+	limit := 1200 * time.Millisecond
 	for range p.urls {
 		p.mu.Lock()
 		at := p.at

@@ -147,13 +147,18 @@ func (g *trio) delete(key string) {
 // plant writes a head at one member, past all others.
 func (g *trio) plant(i int, h *head) {
 	g.t.Helper()
-	data, err := h.encode(len(g.b.data))
-	if err == nil {
-		_, err = g.stores[i].heads.Put(g.t.Context(), headPrefix+h.Key, bytes.NewReader(data), int64(len(data)), blob.PutOptions{})
-	}
-	if err != nil {
+	if err := g.write(g.t.Context(), i, h); err != nil {
 		g.t.Fatal(err)
 	}
+}
+
+func (g *trio) write(ctx context.Context, i int, h *head) error {
+	data, err := h.encode(len(g.b.data))
+	if err != nil {
+		return err
+	}
+	_, err = g.stores[i].heads.Put(ctx, headPrefix+h.Key, bytes.NewReader(data), int64(len(data)), blob.PutOptions{})
+	return err
 }
 
 // plain writes an object past Spare.
