@@ -89,11 +89,7 @@ func (u *upload) Write(p []byte) (int, error) {
 // It returns when the body is at enough members, or with u.err.
 func (b *Bucket) stage(ctx context.Context, key string, body io.Reader, size int64, o blob.PutOptions) *upload {
 	u := &upload{b: b, key: key, op: newOp(ctx), o: kept(o), md5: md5.New(), sha: sha256.New(), asked: make(chan error, 1)}
-	to, err := b.takers()
-	if err != nil {
-		u.err = err
-		return u
-	}
+	to := b.takers()
 	// Members that are behind go on after Put has returned: so their context is
 	// the bucket's. A client that leaves is seen by the pump, whose error all get.
 	sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -143,8 +139,9 @@ func (w *whileOpen) Read(p []byte) (int, error) {
 }
 
 // takers gives the members that a body is sent to: those that take bodies at
-// present. One that did not is tried by pulses, not by clients' bodies.
-func (b *Bucket) takers() ([]*member, error) {
+// present; all of them where those would not be enough, since a refusal is certain
+// and a failure is not.
+func (b *Bucket) takers() []*member {
 	var to []*member
 	for _, m := range b.data {
 		if m.body.up() && m.head.up() {
@@ -152,9 +149,9 @@ func (b *Bucket) takers() ([]*member, error) {
 		}
 	}
 	if len(to) < b.bodies() {
-		return nil, b.tooFew(len(to), nil)
+		return b.data
 	}
-	return to, nil
+	return to
 }
 
 // tooFew is the refusal to acknowledge what would not survive. Its causes stand
