@@ -22,12 +22,9 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string, o blob.PutOptions
 	if err := ctx.Err(); err != nil {
 		return "", errs.Wrap(errs.Unavailable, err, "create upload of %q", key)
 	}
-	to, err := b.takers()
-	if err != nil {
-		return "", err
-	}
 	t := token{Op: newOp(ctx), Key: keyHash(key)}
-	if t.IDs, err = b.beginAt(ctx, to, key, t.Op, o); err != nil {
+	var err error
+	if t.IDs, err = b.beginAt(ctx, b.takers(), key, t.Op, o); err != nil {
 		return "", err
 	}
 	id, err := b.seal(t)
